@@ -1,0 +1,1 @@
+//! Groups, nodes, epochs, detection and failover as pure state machines.

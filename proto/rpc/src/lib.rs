@@ -1,0 +1,1 @@
+//! gRPC messages and services of `quorate.v1`, generated from the `.proto` files.

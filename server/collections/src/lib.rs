@@ -1,0 +1,1 @@
+//! Data structures under the keyspace. The only room that may hold `unsafe`.

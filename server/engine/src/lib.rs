@@ -1,0 +1,1 @@
+//! The data node's mind: commands, sessions and the turn. No I/O.

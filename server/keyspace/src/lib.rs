@@ -1,0 +1,1 @@
+//! Values, databases, expiry, snapshots: the sole owner of stored data.

@@ -1,0 +1,1 @@
+//! The data node's shell: sockets, disk, links and the agent.

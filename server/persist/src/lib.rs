@@ -1,0 +1,1 @@
+//! RDB and AOF formats over `io::Read` and `io::Write`.

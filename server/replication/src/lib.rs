@@ -1,0 +1,1 @@
+//! Replication identities, backlog, both ends of PSYNC: bytes and offsets, no keys.
