@@ -2,22 +2,13 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTOS: [&str; 3] = [
-    "quorate/v1/agent.proto",
-    "quorate/v1/control.proto",
-    "quorate/v1/peer.proto",
-];
+const PROTOS: [&str; 3] = ["quorate/v1/agent.proto", "quorate/v1/control.proto", "quorate/v1/peer.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = protox::compile(PROTOS, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(
-        out.join("quorate.v1.bin"),
-        protox::prost::Message::encode_to_vec(&files),
-    )?;
-    tonic_prost_build::configure()
-        .emit_rerun_if_changed(false)
-        .compile_fds(files)?;
+    fs::write(out.join("quorate.v1.bin"), protox::prost::Message::encode_to_vec(&files))?;
+    tonic_prost_build::configure().emit_rerun_if_changed(false).compile_fds(files)?;
     Ok(())
 }

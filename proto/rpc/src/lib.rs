@@ -22,13 +22,8 @@ mod tests {
 
     #[test]
     fn descriptors_hold_every_service() {
-        let files = prost_types::FileDescriptorSet::decode(super::FILE_DESCRIPTOR_SET)
-            .expect("descriptors decode");
-        let mut services: Vec<&str> = files
-            .file
-            .iter()
-            .flat_map(|f| f.service.iter().map(|s| s.name()))
-            .collect();
+        let files = prost_types::FileDescriptorSet::decode(super::FILE_DESCRIPTOR_SET).expect("descriptors decode");
+        let mut services: Vec<&str> = files.file.iter().flat_map(|f| f.service.iter().map(|s| s.name())).collect();
         services.sort_unstable();
         assert_eq!(services, ["Agent", "Control", "Peer"]);
     }

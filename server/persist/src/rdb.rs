@@ -94,9 +94,7 @@ pub enum RdbError {
     #[error("RDB version {0} cannot be read")]
     Version(u16),
     /// The checksum differs.
-    #[error(
-        "wrong RDB checksum at byte {offset}: the file says {expected:016x}, its bytes sum to {found:016x}"
-    )]
+    #[error("wrong RDB checksum at byte {offset}: the file says {expected:016x}, its bytes sum to {found:016x}")]
     Checksum {
         /// Where the checksum stands.
         offset: u64,

@@ -49,12 +49,7 @@ impl RdbWriter {
     /// Starts an RDB: its magic and auxiliary fields are the first bytes.
     pub fn new(header: &RdbHeader, compression: Compression) -> Self {
         let _ = header;
-        RdbWriter {
-            chunk: Chunk::default(),
-            compression,
-            db: None,
-            keys: 0,
-        }
+        RdbWriter { chunk: Chunk::default(), compression, db: None, keys: 0 }
     }
 
     /// How many raw bytes wait to be taken.
