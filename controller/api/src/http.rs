@@ -2,7 +2,7 @@
 //!
 //! Reads are open; writes need the secret where one is configured. A refusal is a JSON problem that names the field.
 
-mod events;
+pub mod events;
 pub mod handlers;
 mod input;
 
@@ -58,8 +58,9 @@ pub(crate) fn router(service: Service, secret: Secret) -> Router {
     }
     router
         .fallback(async |uri: Uri| Problem::NotFound { what: "route", name: uri.path().to_owned() })
-        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
-            Problem::NotFound { what: "route", name: format!("{method} {}", uri.path()) }
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| Problem::NotFound {
+            what: "route",
+            name: format!("{method} {}", uri.path()),
         })
         .with_state(Front { service, secret })
 }

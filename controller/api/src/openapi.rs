@@ -13,9 +13,25 @@ use crate::http::handlers as h;
         description = "Groups, their masters, failover, history and events. Any sentinel answers; one without a quorum says so."
     ),
     paths(
-        h::list_groups, h::monitor_group, h::get_group, h::set_group, h::remove_group, h::get_master, h::list_nodes,
-        h::get_node, h::is_primary, h::is_replica, h::group_history, h::failover, h::list_sentinels, h::history,
-        crate::http::events::events, h::openapi, h::health, h::ready, h::metrics,
+        h::list_groups,
+        h::monitor_group,
+        h::get_group,
+        h::set_group,
+        h::remove_group,
+        h::get_master,
+        h::list_nodes,
+        h::get_node,
+        h::is_primary,
+        h::is_replica,
+        h::group_history,
+        h::failover,
+        h::list_sentinels,
+        h::history,
+        crate::http::events::events,
+        h::openapi,
+        h::health,
+        h::ready,
+        h::metrics,
     )
 )]
 struct Document;

@@ -114,9 +114,9 @@ impl Service {
         let events = self.plane.watch((from > 0).then_some(from))?;
         Ok(match group {
             None => events,
-            Some(group) => events
-                .filter(move |e| futures::future::ready(e.as_ref().map_or(true, |e| e.group == group)))
-                .boxed(),
+            Some(group) => {
+                events.filter(move |e| futures::future::ready(e.as_ref().map_or(true, |e| e.group == group))).boxed()
+            }
         })
     }
 

@@ -5,9 +5,12 @@ use std::{convert::Infallible, time::Duration};
 use axum::{
     extract::State,
     http::HeaderMap,
-    response::sse::{Event as Sse, KeepAlive, Sse as Stream},
+    response::{
+        IntoResponse,
+        sse::{Event as Sse, KeepAlive, Sse as Stream},
+    },
 };
-use futures::{StreamExt, stream::BoxStream};
+use futures::StreamExt;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -35,7 +38,7 @@ pub(super) async fn events(
     State(front): Shared,
     headers: HeaderMap,
     Query(query): Query<EventsQuery>,
-) -> Result<Stream<BoxStream<'static, Result<Sse, Infallible>>>, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     let from = match (query.from, headers.get("last-event-id")) {
         (Some(from), _) => from,
         (None, None) => 0,
@@ -44,7 +47,7 @@ pub(super) async fn events(
             last.ok_or_else(|| Problem::invalid("Last-Event-ID", "is not an index"))? + 1
         }
     };
-    let events = front.service.watch(query.group, from)?.map(|item| Ok(frame(item))).boxed();
+    let events = front.service.watch(query.group, from)?.map(|item| Ok::<_, Infallible>(frame(item)));
     Ok(Stream::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 

@@ -111,14 +111,20 @@ pub(super) async fn get_node(State(front): Shared, Path((name, node)): Path<(Str
 /// Is the node the group's master? 200 when it is and answers, 503 otherwise: for load balancers.
 #[utoipa::path(get, path = "/v1/groups/{name}/nodes/{node}/primary", params(("name" = String, Path), ("node" = String, Path, description = "host:port")), responses(
     (status = 200, body = Node), (status = 404, body = ProblemBody), (status = 503, body = Node)))]
-pub(super) async fn is_primary(state: Shared, path: Path<(String, String)>) -> Result<(StatusCode, Json<Node>), Problem> {
+pub(super) async fn is_primary(
+    state: Shared,
+    path: Path<(String, String)>,
+) -> Result<(StatusCode, Json<Node>), Problem> {
     role(state, path, RoleCheck::Primary).await
 }
 
 /// Is the node a replica that follows its master? 200 when it does, 503 otherwise: for load balancers.
 #[utoipa::path(get, path = "/v1/groups/{name}/nodes/{node}/replica", params(("name" = String, Path), ("node" = String, Path, description = "host:port")), responses(
     (status = 200, body = Node), (status = 404, body = ProblemBody), (status = 503, body = Node)))]
-pub(super) async fn is_replica(state: Shared, path: Path<(String, String)>) -> Result<(StatusCode, Json<Node>), Problem> {
+pub(super) async fn is_replica(
+    state: Shared,
+    path: Path<(String, String)>,
+) -> Result<(StatusCode, Json<Node>), Problem> {
     role(state, path, RoleCheck::Replica).await
 }
 
