@@ -1,0 +1,127 @@
+//! A sentinel's configuration.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::conf::Reader;
+use crate::error::ConfigError;
+use crate::sentinel_conf;
+use crate::value::HostPort;
+
+/// What a group promises about acknowledged writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Redis's own semantics: a write is acknowledged by the master alone.
+    #[default]
+    Async,
+    /// A write is acknowledged once a majority holds it.
+    Quorum,
+}
+
+/// What a node of a group asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// User; empty: the default user.
+    pub user: String,
+    /// Password; empty: none.
+    pub password: String,
+}
+
+/// One of the sentinels that found the cluster, this one included: every file lists the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Where its gRPC and HTTP port is.
+    pub api: HostPort,
+    /// Where clients find its RESP port.
+    pub resp: HostPort,
+}
+
+/// A group to watch from the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// Its name.
+    pub name: String,
+    /// Its nodes as far as known. The first is the master of a group that has no committed record yet and no node that says it is one.
+    pub nodes: Vec<HostPort>,
+    /// Sentinels that must agree that the master is down; `None`: a majority of the sentinels.
+    pub quorum: Option<u32>,
+    /// Silence after which a node is suspected, in milliseconds.
+    pub down_after_ms: u64,
+    /// Time for each part of a failover, in milliseconds.
+    pub failover_timeout_ms: u64,
+    /// Replicas that are repointed at a time.
+    pub parallel_syncs: u32,
+    /// What it promises.
+    pub durability: Durability,
+    /// What its nodes ask for.
+    pub auth: AuthConfig,
+    /// Secret of its nodes' agents; empty: the sentinel's own.
+    pub secret: String,
+    /// Any other `sentinel <option> <group> <value>` of sentinel.conf, by option, as written.
+    pub options: BTreeMap<String, Vec<String>>,
+}
+
+/// A sentinel's configuration. From YAML with [`SentinelConfig::load`], from sentinel.conf likewise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentinelConfig {
+    /// Its directory: log, hard state, snapshots, identity.
+    pub dir: String,
+    /// Addresses to listen on.
+    pub bind: Vec<String>,
+    /// RESP port.
+    pub port: u16,
+    /// gRPC and HTTP port; by default `port` + 1000.
+    pub api_port: u16,
+    /// Address that others are told; empty: the first of `bind` that is not a wildcard.
+    pub announce_ip: String,
+    /// RESP port that others are told; 0: `port`.
+    pub announce_port: u16,
+    /// Secret that peers, gRPC, HTTP writes and agents share; empty: none.
+    pub secret: String,
+    /// Password of the RESP port; empty: none.
+    pub requirepass: String,
+    /// The founding sentinels; empty: this one alone.
+    pub peers: Vec<Peer>,
+    /// Groups to watch from the start.
+    pub groups: Vec<GroupConfig>,
+    /// `debug`, `verbose`, `notice` or `warning`.
+    pub loglevel: String,
+    /// The log's file; empty: standard output.
+    pub logfile: String,
+    /// File for the process id; empty: none.
+    pub pidfile: String,
+    /// Go to the background.
+    pub daemonize: bool,
+}
+
+impl Default for SentinelConfig {
+    fn default() -> Self {
+        Self {
+            dir: ".".into(),
+            bind: vec!["127.0.0.1".into()],
+            port: 26379,
+            api_port: 27379,
+            announce_ip: String::new(),
+            announce_port: 0,
+            secret: String::new(),
+            requirepass: String::new(),
+            peers: Vec::new(),
+            groups: Vec::new(),
+            loglevel: "notice".into(),
+            logfile: String::new(),
+            pidfile: String::new(),
+            daemonize: false,
+        }
+    }
+}
+
+impl SentinelConfig {
+    /// Builds a configuration from a file's text (YAML if its name ends in `.yaml` or `.yml`, else sentinel.conf), then the command line's
+    /// options (`--port 26380 --sentinel-…`), which win.
+    pub fn load(file: Option<(&str, &str)>, options: &[String], read: Reader<'_>) -> Result<Self, ConfigError> {
+        sentinel_conf::load(file, options, read)
+    }
+}
