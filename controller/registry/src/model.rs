@@ -1,0 +1,154 @@
+//! What the sentinels agree on: groups, their nodes, the sentinels themselves, and the history of events.
+//!
+//! Only [`Registry::apply`](crate::apply) changes it, from committed log entries, so it is the same on every sentinel.
+//! Observations (who answers) are not here: see [`sights`](crate::sights).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::History;
+use crate::failover::Failover;
+use crate::names::{Epoch, GroupName, NodeKey, RaftId, UnixMs};
+use crate::settings::Settings;
+
+/// The most groups on one set of sentinels; bounds the snapshot and the work of a step.
+pub const MAX_GROUPS: usize = 1000;
+/// The most nodes of one group; a master that lists more replicas than this keeps the surplus unwatched.
+pub const MAX_NODES: usize = 64;
+/// The most sentinels: Raft's cost and the drills know up to this many.
+pub const MAX_SENTINELS: usize = 9;
+
+/// The replicated state.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Registry {
+    /// Every watched group.
+    pub groups: BTreeMap<GroupName, Group>,
+    /// Every sentinel that is a member.
+    pub sentinels: BTreeMap<RaftId, Member>,
+    /// The newest events, oldest first, bounded.
+    pub history: History,
+    /// The index of the last applied entry; an entry is never applied twice.
+    pub applied: u64,
+    /// The highest Raft id ever given out: ids are never reused, since a voter that lost its log must not vote again.
+    pub highest_raft_id: u64,
+}
+
+/// One dataset: a master and its replicas.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// The epoch of `master`'s mastership, as published; 0 before the first assignment.
+    pub epoch: Epoch,
+    /// The highest epoch that any failover of this group ever claimed. Invariant: never less than `epoch`; a claimed
+    /// epoch is never claimed again, so that an epoch has one master (I1).
+    pub claimed: Epoch,
+    /// What the operator set.
+    pub settings: Settings,
+    /// The published master. Invariant: a key of `nodes`.
+    pub master: NodeKey,
+    /// Every known node, the master included.
+    pub nodes: BTreeMap<NodeKey, NodeRecord>,
+    /// The failover that is running.
+    pub failover: Option<Failover>,
+    /// Since when `quorum` sentinels agree that the master is down.
+    pub down_since: Option<UnixMs>,
+    /// How many failovers were aborted since the last that succeeded; spaces the retries.
+    pub aborted: u32,
+    /// Grows with every change of this group, so that a leader notices that its proposal was applied.
+    pub revision: u64,
+}
+
+/// One known node of a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// Operator's tags; `nofailover` bars it from becoming master.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// What it said that it is, when it first answered and whenever that changed.
+    pub identity: Option<Identity>,
+}
+
+/// The lasting part of what a node says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Fresh for each process.
+    pub run_id: String,
+    /// Kept in the data directory; empty for a stock node.
+    pub node_id: String,
+    /// The agent's port; 0 for a stock Redis or Valkey node.
+    pub agent_port: u16,
+    /// `replica-priority`; 0 bars it from becoming master.
+    pub priority: u32,
+}
+
+/// The tag that bars a node from becoming master.
+pub const NOFAILOVER: &str = "nofailover";
+
+impl NodeRecord {
+    /// A stock Redis or Valkey node: it cannot promise (I2). Unknown until it first answered.
+    pub fn stock(&self) -> bool {
+        self.identity.as_ref().is_some_and(|identity| identity.agent_port == 0)
+    }
+
+    /// The operator said that this node must not become master.
+    pub fn barred(&self) -> bool {
+        self.tags.iter().any(|tag| tag == NOFAILOVER)
+    }
+}
+
+impl Group {
+    /// At least one node is a stock Redis or Valkey node: the group is `async` whatever its setting says.
+    pub fn stock(&self) -> bool {
+        self.nodes.values().any(NodeRecord::stock)
+    }
+
+    /// The known nodes other than the published master.
+    pub fn replicas(&self) -> impl Iterator<Item = (&NodeKey, &NodeRecord)> {
+        self.nodes.iter().filter(|(key, _)| **key != self.master)
+    }
+
+    /// How many nodes are more than half of all known ones.
+    pub fn majority(&self) -> usize {
+        self.nodes.len() / 2 + 1
+    }
+}
+
+/// One sentinel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its number in Raft.
+    pub raft_id: RaftId,
+    /// 40 hexadecimal digits: SENTINEL MYID.
+    pub sentinel_id: String,
+    /// Where the peers reach its gRPC port, as host:port.
+    pub address: String,
+    /// Where clients reach its RESP port.
+    pub resp: NodeKey,
+}
+
+impl Registry {
+    /// The group of this name.
+    pub fn group(&self, name: &GroupName) -> Option<&Group> {
+        self.groups.get(name)
+    }
+
+    /// A Raft id that no sentinel ever had.
+    pub fn fresh_raft_id(&self) -> RaftId {
+        RaftId(self.highest_raft_id + 1)
+    }
+
+    /// The highest epoch of any group: what SENTINEL INFO and hello messages call the current epoch.
+    pub fn current_epoch(&self) -> Epoch {
+        self.groups.values().map(|group| group.claimed).max().unwrap_or_default()
+    }
+
+    /// The state as a Raft snapshot carries it.
+    pub fn snapshot(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("string keys and plain values always serialize")
+    }
+
+    /// Reads a snapshot back; it comes from a peer or a disk, so it may be malformed.
+    pub fn restore(bytes: &[u8]) -> Result<Self, crate::command::DecodeError> {
+        serde_json::from_slice(bytes).map_err(crate::command::DecodeError::from)
+    }
+}

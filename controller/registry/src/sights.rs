@@ -1,0 +1,157 @@
+//! What every sentinel last reported of every node: the Raft leader's soft state, never logged.
+//!
+//! A report that was not repeated within [`STALE_AFTER`] counts as none, so a sentinel that went away cannot keep a node
+//! down (nor up).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Registry;
+use crate::names::{Epoch, GroupName, NodeKey, Offset, RaftId};
+use crate::pulse::Liveness;
+
+/// Reports older than this are ignored. Source: Redis Sentinel, five of its one-second asking periods.
+pub const STALE_AFTER: Duration = Duration::from_secs(5);
+
+/// What a node says that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// It takes writes.
+    Master,
+    /// It follows a master.
+    Replica,
+    /// It was not told yet what it is (I11).
+    Fenced,
+}
+
+/// What a node last said of itself, by its agent or by INFO.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// Fresh for each process.
+    pub run_id: String,
+    /// Kept in the data directory; empty for a stock node.
+    pub node_id: String,
+    /// What it says that it is.
+    pub role: Role,
+    /// The history that the offset counts in.
+    pub replid: String,
+    /// How far its dataset is.
+    pub offset: Offset,
+    /// Whom it follows.
+    pub master: Option<NodeKey>,
+    /// The link to its master is up.
+    pub link_up: bool,
+    /// For how long it has been down.
+    pub link_down: Duration,
+    /// `replica-priority`.
+    pub priority: u32,
+    /// The epoch of its last assignment.
+    pub epoch: Epoch,
+    /// The epoch that it promised (I2).
+    pub promised: Epoch,
+    /// The epoch of the newest write in its dataset.
+    pub data_epoch: Epoch,
+    /// It vouches for its dataset (I10).
+    pub data_known: bool,
+    /// The agent's port; 0 for a stock node.
+    pub agent_port: u16,
+    /// It is loading its dataset.
+    pub loading: bool,
+    /// A sentinel paused its writes.
+    pub paused: bool,
+    /// The replicas that it lists.
+    pub replicas: Vec<NodeKey>,
+}
+
+impl NodeFacts {
+    /// A stock Redis or Valkey node.
+    pub fn stock(&self) -> bool {
+        self.agent_port == 0
+    }
+}
+
+/// One sentinel's view of one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sight {
+    /// What it holds the node for.
+    pub liveness: Liveness,
+    /// How long nothing valid was heard, at the time of the report.
+    pub silent: Duration,
+    /// What the node last said, if it ever answered.
+    pub facts: Option<NodeFacts>,
+    /// How old that was, at the time of the report.
+    pub facts_age: Duration,
+}
+
+/// What the sentinels together hold a node for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// How many hold it for alive.
+    pub alive: u32,
+    /// How many hold it for suspect or gone.
+    pub down: u32,
+}
+
+impl Verdict {
+    /// Objectively down: `quorum` sentinels agree.
+    pub fn is_down(self, quorum: u32) -> bool {
+        self.down >= quorum.max(1)
+    }
+}
+
+/// Every sentinel's last report of every node.
+#[derive(Debug, Clone, Default)]
+pub struct Sights {
+    seen: BTreeMap<(GroupName, NodeKey), BTreeMap<RaftId, (Duration, Sight)>>,
+}
+
+impl Sights {
+    /// Takes a report that arrived now.
+    pub fn report(&mut self, now: Duration, from: RaftId, group: &GroupName, node: &NodeKey, sight: Sight) {
+        self.seen.entry((group.clone(), node.clone())).or_default().insert(from, (now, sight));
+    }
+
+    /// Drops what concerns groups, nodes and sentinels that the registry does not know: keeps this bounded.
+    pub fn retain(&mut self, registry: &Registry) {
+        self.seen.retain(|(group, node), _| registry.group(group).is_some_and(|group| group.nodes.contains_key(node)));
+        for by_sentinel in self.seen.values_mut() {
+            by_sentinel.retain(|from, _| registry.sentinels.contains_key(from));
+        }
+    }
+
+    /// One sentinel's fresh view of a node.
+    pub fn seen_by(&self, now: Duration, from: RaftId, group: &GroupName, node: &NodeKey) -> Option<&Sight> {
+        let (at, sight) = self.seen.get(&(group.clone(), node.clone()))?.get(&from)?;
+        fresh(now, *at).then_some(sight)
+    }
+
+    /// What the sentinels together hold a node for; nobody's fresh report gives no votes at all.
+    pub fn verdict(&self, now: Duration, group: &GroupName, node: &NodeKey) -> Verdict {
+        self.fresh(now, group, node).fold(Verdict::default(), |verdict, (_, sight)| {
+            let down = u32::from(sight.liveness.is_down());
+            Verdict { alive: verdict.alive + 1 - down, down: verdict.down + down }
+        })
+    }
+
+    /// The newest that any sentinel heard from the node, with its age.
+    pub fn facts(&self, now: Duration, group: &GroupName, node: &NodeKey) -> Option<(&NodeFacts, Duration)> {
+        self.fresh(now, group, node)
+            .filter_map(|(at, sight)| Some((sight.facts.as_ref()?, sight.facts_age + now.saturating_sub(at))))
+            .min_by_key(|(_, age)| *age)
+    }
+
+    fn fresh(&self, now: Duration, group: &GroupName, node: &NodeKey) -> impl Iterator<Item = (Duration, &Sight)> {
+        self.seen
+            .get(&(group.clone(), node.clone()))
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .filter(move |(at, _)| fresh(now, *at))
+            .map(|(at, sight)| (*at, sight))
+    }
+}
+
+fn fresh(now: Duration, at: Duration) -> bool {
+    now.saturating_sub(at) <= STALE_AFTER
+}
