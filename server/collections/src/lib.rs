@@ -1,1 +1,38 @@
 //! Data structures under the keyspace. The only room that may hold `unsafe`.
+//!
+//! Two kinds of structures live here. The compact ones (`listpack`, `intset`, `quicklist`) keep Redis's formats byte for
+//! byte, so that an RDB file takes their bytes verbatim. The fast ones (`table`, `entry`, `skiplist`) are this project's own.
+//! Nothing here knows of keys' types, clocks or commands; randomness is an argument.
+#![allow(unsafe_code)]
+
+pub mod crc64;
+pub mod entry;
+pub mod glob;
+pub mod intset;
+pub mod listpack;
+pub mod lzf;
+pub mod quicklist;
+pub mod seed;
+pub mod skiplist;
+pub mod table;
+pub mod text;
+
+pub use entry::{Entry, Held, NewValue};
+pub use intset::IntSet;
+pub use listpack::{Element, Listpack};
+pub use quicklist::QuickList;
+pub use seed::HashSeed;
+pub use skiplist::SkipList;
+pub use table::{Keyed, Table};
+
+/// Untrusted bytes do not hold what they claim to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed(pub &'static str);
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "malformed {}", self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
