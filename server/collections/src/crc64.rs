@@ -46,11 +46,7 @@ mod tests {
         for &byte in bytes {
             crc ^= u64::from(byte);
             for _ in 0..8 {
-                crc = if crc & 1 == 1 {
-                    crc >> 1 ^ JONES.reverse_bits()
-                } else {
-                    crc >> 1
-                };
+                crc = if crc & 1 == 1 { crc >> 1 ^ JONES.reverse_bits() } else { crc >> 1 };
             }
         }
         crc
@@ -66,9 +62,7 @@ mod tests {
     fn agrees_with_the_definition_however_the_bytes_are_cut() {
         let mut rng = fastrand::Rng::with_seed(7);
         let bytes: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(5000).collect();
-        for length in [
-            0, 1, 7, 15, 16, 17, 127, 128, 129, 255, 256, 257, 1023, 5000,
-        ] {
+        for length in [0, 1, 7, 15, 16, 17, 127, 128, 129, 255, 256, 257, 1023, 5000] {
             assert_eq!(crc64(&bytes[..length]), slow(&bytes[..length]), "{length}");
             let mut crc = Crc64::new();
             for part in bytes[..length].chunks(1 + rng.usize(..300)) {

@@ -17,10 +17,7 @@ pub struct Table<E> {
 impl<E: Keyed> Table<E> {
     /// An empty table; allocates nothing.
     pub fn new(seed: HashSeed) -> Self {
-        Table {
-            seed,
-            holds: PhantomData,
-        }
+        Table { seed, holds: PhantomData }
     }
     /// The seed it hashes with.
     pub fn seed(&self) -> HashSeed {
