@@ -77,7 +77,7 @@ mod tests {
             let value = value >> shift;
             let mut buffer = [0; INT_TEXT_MAX];
             let text = format_int(value, &mut buffer);
-            prop_assert_eq!(text, value.to_string().as_bytes());
+            prop_assert_eq!(text.to_vec(), value.to_string().into_bytes());
             prop_assert_eq!(parse_int(text), Some(value));
         }
     }
