@@ -1,1 +1,29 @@
-//! Replication identities, backlog, both ends of PSYNC: bytes and offsets, no keys.
+//! Replication as bytes and offsets: identities, the backlog, both ends of PSYNC, and the fence that a promise raises.
+//!
+//! This room knows no keys and no commands: the engine hands it the encoded stream and asks it what to send. It does no
+//! I/O and reads no clock: times are `Duration`s since the process started, randomness is an argument.
+//!
+//! - [`id`]: [`ReplId`], [`Offset`], [`Epoch`].
+//! - [`backlog`]: the newest part of the stream in shared blocks; replicas are cursors into it.
+//! - [`history`]: which stream this dataset is a prefix of (replid, replid2, offset), and the answer to PSYNC.
+//! - [`master`]: the replicas that follow us: handshake options, transfer, acknowledgements, timeouts.
+//! - [`follower`]: our own link to a master, as a state machine over bytes.
+//! - [`framing`]: the two framings of a full resync's payload.
+//! - [`fence`]: promised epoch, epoch and role: what may change them and what refuses (I1, I2, I11).
+//! - [`failover`]: the `FAILOVER` command's hand-over between two nodes, as Redis 6.2 has it.
+
+pub mod backlog;
+pub mod failover;
+pub mod fence;
+pub mod follower;
+pub mod framing;
+pub mod history;
+pub mod id;
+pub mod master;
+
+pub use backlog::Backlog;
+pub use fence::Fence;
+pub use follower::Follower;
+pub use history::History;
+pub use id::{Address, Epoch, Offset, ReplId};
+pub use master::Replicas;
