@@ -1,1 +1,3 @@
 //! The watcher process.
+
+pub mod front;

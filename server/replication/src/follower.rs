@@ -9,9 +9,7 @@
 //!                                                                                   │ $…              │        │
 //!                                                                                   ▼                 │        │
 //!                                                                               Receiving ─end─▶ Loading ──────┘
-//!                                                                                                  │   (loaded)
-//!                                                            (the link is lost: goes on loading)   ▼
-//!                                                                                               Orphaned ─loaded─▶ Waiting
+//!                                                                                                  (loaded)
 //! ```
 //!
 //! [`Follower`] consumes what the link says and emits [`Action`]s; it holds no dataset. The engine tells it what it holds
@@ -140,42 +138,15 @@ pub struct Follower {
 /// Every arrow is in the module's header. A state that reads lines carries the line read so far.
 #[derive(Debug)]
 enum State {
-    Waiting {
-        until: Duration,
-    },
+    Waiting { until: Duration },
     Connecting,
-    Greeting {
-        line: Line,
-    },
-    Introducing {
-        line: Line,
-        answers_left: usize,
-    },
-    Asking {
-        line: Line,
-    },
-    Announced {
-        line: Line,
-        held: Held,
-    },
-    Receiving {
-        framing: Framing,
-        held: Held,
-        received: u64,
-    },
-    Loading {
-        held: Held,
-        rest: Vec<u8>,
-        pinged_at: Duration,
-    },
-    /// The link was lost during the load. What is being loaded is still worth having: PSYNC goes on from it.
-    Orphaned {
-        held: Held,
-    },
-    Streaming {
-        acked_at: Option<Duration>,
-        ack_wanted: bool,
-    },
+    Greeting { line: Line },
+    Introducing { line: Line, answers_left: usize },
+    Asking { line: Line },
+    Announced { line: Line, held: Held },
+    Receiving { framing: Framing, held: Held, received: u64 },
+    Loading { held: Held, rest: Vec<u8>, pinged_at: Duration },
+    Streaming { acked_at: Option<Duration>, ack_wanted: bool },
 }
 
 /// A line being read. Empty lines are a master's sign of life.
@@ -256,9 +227,7 @@ impl Follower {
             State::Connecting | State::Greeting { .. } | State::Introducing { .. } | State::Asking { .. } => {
                 Phase::Connecting
             }
-            State::Announced { .. } | State::Receiving { .. } | State::Loading { .. } | State::Orphaned { .. } => {
-                Phase::Sync
-            }
+            State::Announced { .. } | State::Receiving { .. } | State::Loading { .. } => Phase::Sync,
             State::Streaming { .. } => Phase::Connected,
         }
     }
@@ -288,7 +257,6 @@ impl Follower {
         let timeout = self.heard_at + self.introduction.timeout;
         match &self.state {
             State::Waiting { until } => *until,
-            State::Orphaned { .. } => Duration::MAX,
             State::Loading { pinged_at, .. } => *pinged_at + ACK_PERIOD,
             State::Streaming { acked_at, .. } => timeout.min(acked_at.map_or(Duration::ZERO, |at| at + ACK_PERIOD)),
             _ => timeout,
@@ -306,7 +274,6 @@ impl Follower {
                 self.state = State::Connecting;
                 out.push(Action::Connect(self.link, self.master.clone()));
             }
-            State::Orphaned { .. } => {}
             State::Loading { pinged_at, .. } if now < *pinged_at + ACK_PERIOD => {}
             State::Loading { pinged_at, .. } => {
                 *pinged_at = now;
@@ -343,17 +310,11 @@ impl Follower {
         held: Option<Held>,
         out: &mut Vec<Action<'a>>,
     ) {
-        if link != self.link || matches!(self.state, State::Waiting { .. } | State::Orphaned { .. }) {
+        if link != self.link || matches!(self.state, State::Waiting { .. }) {
             return;
         }
         match event {
-            LinkEvent::Closed => match self.state {
-                State::Loading { held, .. } => {
-                    self.state = State::Orphaned { held };
-                    out.push(Action::Close);
-                }
-                _ => self.give_up(now, &Failure("the connection to the master was lost".into()), out),
-            },
+            LinkEvent::Closed => self.give_up(now, &Failure("the connection to the master was lost".into()), out),
             LinkEvent::Connected => {
                 if matches!(self.state, State::Connecting) {
                     self.heard_at = now;
@@ -380,14 +341,13 @@ impl Follower {
                     out.push(Action::Stream(Cow::Owned(rest)));
                 }
             }
-            State::Orphaned { .. } => self.state = State::Waiting { until: now },
-            other => self.state = other,
+            other => self.state = other, // the link was lost meanwhile
         }
     }
 
-    /// Is a payload of this history still wanted? A load that was given up is dropped when it ends.
+    /// Is a payload of this history still wanted? A load that ends after the link was lost is dropped.
     pub fn is_loading(&self, of: Held) -> bool {
-        matches!(&self.state, State::Loading { held, .. } | State::Orphaned { held } if *held == of)
+        matches!(&self.state, State::Loading { held, .. } if *held == of)
     }
 
     /// The payload could not be loaded, or the stream could not be applied: starts again.
@@ -401,8 +361,9 @@ impl Follower {
     pub fn stop(self, out: &mut Vec<Action<'_>>) {
         match self.state {
             State::Waiting { .. } => {}
-            State::Orphaned { .. } => out.push(Action::PayloadLost),
-            State::Receiving { .. } | State::Loading { .. } => out.extend([Action::PayloadLost, Action::Close]),
+            State::Announced { .. } | State::Receiving { .. } | State::Loading { .. } => {
+                out.extend([Action::PayloadLost, Action::Close]);
+            }
             _ => out.push(Action::Close),
         }
     }
@@ -435,7 +396,7 @@ impl Follower {
     ) -> Result<Turn, (State, Failure)> {
         let fail = |failure| (State::Connecting, failure);
         Ok(match state {
-            State::Waiting { .. } | State::Orphaned { .. } | State::Connecting => Turn::Done(state),
+            State::Waiting { .. } | State::Connecting => Turn::Done(state),
             State::Greeting { mut line } => match line.take(input).map_err(fail)? {
                 None => Turn::Done(State::Greeting { line }),
                 Some(answer) => Turn::Again(self.greeted(&answer, out).map_err(fail)?),
@@ -600,7 +561,7 @@ impl Follower {
     fn give_up(&mut self, now: Duration, why: &Failure, out: &mut Vec<Action<'_>>) {
         let until = now + self.backoff;
         match std::mem::replace(&mut self.state, State::Waiting { until }) {
-            State::Receiving { .. } | State::Loading { .. } | State::Orphaned { .. } => out.push(Action::PayloadLost),
+            State::Receiving { .. } | State::Loading { .. } => out.push(Action::PayloadLost),
             State::Streaming { .. } => self.down_since = Some(now),
             _ => {}
         }
