@@ -1,0 +1,152 @@
+//! What a key can hold.
+
+pub mod hash;
+pub mod list;
+pub mod set;
+pub mod zset;
+
+use crate::StrRef;
+use hash::Hash;
+use list::List;
+use set::Set;
+use zset::Zset;
+
+/// A key holds another type than the command wants; `Display` is the exact reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
+pub struct WrongType;
+
+/// Bytes of a file or a peer that are well-formed as a listpack or intset but not as this type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// A listpack of pairs with an odd number of elements.
+    #[error("an odd number of elements in a listpack of pairs")]
+    Odd,
+    /// The same member or field twice.
+    #[error("a member or field occurs twice")]
+    Duplicate,
+    /// A score that is no number.
+    #[error("a score that is not a number")]
+    Score,
+    /// Members of a sorted set that do not ascend.
+    #[error("members of a sorted set out of order")]
+    Order,
+    /// A collection without elements, which no key may hold.
+    #[error("a collection without elements")]
+    Empty,
+}
+
+/// A type as TYPE names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Bytes or an integer.
+    String,
+    /// A sequence of strings.
+    List,
+    /// Distinct strings.
+    Set,
+    /// Fields and values.
+    Hash,
+    /// Members ordered by score.
+    Zset,
+}
+
+impl Kind {
+    /// The name in TYPE's reply and in SCAN's TYPE option.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::String => "string",
+            Kind::List => "list",
+            Kind::Set => "set",
+            Kind::Hash => "hash",
+            Kind::Zset => "zset",
+        }
+    }
+}
+
+/// A value on its way into or out of a database.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// A string; stored as an integer if it is the canonical text of one.
+    Bytes(Vec<u8>),
+    /// A string that is an integer's text.
+    Int(i64),
+    /// A list.
+    List(List),
+    /// A set.
+    Set(Set),
+    /// A hash.
+    Hash(Hash),
+    /// A sorted set.
+    Zset(Zset),
+}
+
+/// A value where it is stored.
+#[derive(Clone, Copy, Debug)]
+pub enum ValueRef<'a> {
+    /// A string.
+    String(StrRef<'a>),
+    /// A list.
+    List(&'a List),
+    /// A set.
+    Set(&'a Set),
+    /// A hash.
+    Hash(&'a Hash),
+    /// A sorted set.
+    Zset(&'a Zset),
+}
+
+impl ValueRef<'_> {
+    /// Which type it is.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            ValueRef::String(_) => Kind::String,
+            ValueRef::List(_) => Kind::List,
+            ValueRef::Set(_) => Kind::Set,
+            ValueRef::Hash(_) => Kind::Hash,
+            ValueRef::Zset(_) => Kind::Zset,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Value::Bytes(bytes)
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(bytes: &[u8]) -> Self {
+        Value::Bytes(bytes.to_vec())
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Value::Int(number)
+    }
+}
+
+impl From<List> for Value {
+    fn from(list: List) -> Self {
+        Value::List(list)
+    }
+}
+
+impl From<Set> for Value {
+    fn from(set: Set) -> Self {
+        Value::Set(set)
+    }
+}
+
+impl From<Hash> for Value {
+    fn from(hash: Hash) -> Self {
+        Value::Hash(hash)
+    }
+}
+
+impl From<Zset> for Value {
+    fn from(zset: Zset) -> Self {
+        Value::Zset(zset)
+    }
+}
