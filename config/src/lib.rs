@@ -13,6 +13,7 @@ mod error;
 mod rewrite;
 mod sentinel;
 mod sentinel_conf;
+mod sentinel_yaml;
 mod server;
 mod split;
 mod table;

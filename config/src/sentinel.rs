@@ -1,7 +1,5 @@
 //! A sentinel's configuration.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 
 use crate::conf::Reader;
@@ -60,8 +58,6 @@ pub struct GroupConfig {
     pub auth: AuthConfig,
     /// Secret of its nodes' agents; empty: the sentinel's own.
     pub secret: String,
-    /// Any other `sentinel <option> <group> <value>` of sentinel.conf, by option, as written.
-    pub options: BTreeMap<String, Vec<String>>,
 }
 
 /// A sentinel's configuration. From YAML with [`SentinelConfig::load`], from sentinel.conf likewise.
@@ -83,6 +79,8 @@ pub struct SentinelConfig {
     pub secret: String,
     /// Password of the RESP port; empty: none.
     pub requirepass: String,
+    /// Without a password, refuse RESP clients from other machines.
+    pub protected_mode: bool,
     /// The founding sentinels; empty: this one alone.
     pub peers: Vec<Peer>,
     /// Groups to watch from the start.
@@ -108,6 +106,7 @@ impl Default for SentinelConfig {
             announce_port: 0,
             secret: String::new(),
             requirepass: String::new(),
+            protected_mode: true,
             peers: Vec::new(),
             groups: Vec::new(),
             loglevel: "notice".into(),
@@ -120,8 +119,29 @@ impl Default for SentinelConfig {
 
 impl SentinelConfig {
     /// Builds a configuration from a file's text (YAML if its name ends in `.yaml` or `.yml`, else sentinel.conf), then the command line's
-    /// options (`--port 26380 --sentinel-…`), which win.
+    /// options (`--port 26380 --sentinel monitor main 127.0.0.1 7001 2`), which win.
     pub fn load(file: Option<(&str, &str)>, options: &[String], read: Reader<'_>) -> Result<Self, ConfigError> {
         sentinel_conf::load(file, options, read)
+    }
+
+    /// The host that others are told: `announce-ip`, else the first address of `bind` that is not a wildcard, else loopback.
+    pub fn announced_host(&self) -> &str {
+        if !self.announce_ip.is_empty() {
+            return &self.announce_ip;
+        }
+        let wildcard = |host: &str| matches!(host, "*" | "0.0.0.0" | "::" | "::*");
+        let hosts = self.bind.iter().map(|host| host.trim_start_matches('-'));
+        hosts.into_iter().find(|host| !wildcard(host)).unwrap_or("127.0.0.1")
+    }
+
+    /// Which of `peers` is this sentinel: the one with its API port and announced host, or the only one with its API port.
+    pub fn own_peer(&self) -> Option<&Peer> {
+        let mut mine = self.peers.iter().filter(|peer| peer.api.port == self.api_port);
+        let (first, second) = (mine.next(), mine.next());
+        if second.is_none() {
+            return first;
+        }
+        let host = self.announced_host();
+        self.peers.iter().find(|peer| peer.api.port == self.api_port && peer.api.host == host)
     }
 }
