@@ -127,7 +127,7 @@ impl<'n> Batch<'n> {
 
     /// Messages that need not wait for this node's disk: a leader's appends, heartbeats and questions. Empty the second time.
     pub fn take_messages(&mut self) -> Vec<Outgoing> {
-        outgoing(self.ready.take_messages())
+        outgoing(self.ready.take_messages(), self.node.id())
     }
 
     /// Makes the batch durable with `write`, which is called only when there is something that must not be lost: a moved
@@ -200,7 +200,9 @@ impl Compaction<'_> {
     }
 }
 
-pub(crate) fn outgoing(messages: Vec<Message>) -> Vec<Outgoing> {
+/// For the transport. A read that `raft` would relay for another member is left out: members speak for themselves only, and
+/// whoever asked asks again on its next tick.
+pub(crate) fn outgoing(messages: Vec<Message>, me: RaftId) -> Vec<Outgoing> {
     let one = |message: Message| Outgoing {
         to: RaftId(message.to),
         kind: match message.get_msg_type() {
@@ -209,5 +211,5 @@ pub(crate) fn outgoing(messages: Vec<Message>) -> Vec<Outgoing> {
         },
         bytes: message.encode_to_vec(),
     };
-    messages.into_iter().map(one).collect()
+    messages.into_iter().filter(|message| message.from == me.0).map(one).collect()
 }

@@ -321,7 +321,8 @@ impl Node {
     }
 
     pub(crate) fn finish(&mut self, mut ready: Ready) -> Outcome {
-        let mut outcome = Outcome { messages: batch::outgoing(ready.take_persisted_messages()), apply: Vec::new() };
+        let mut outcome =
+            Outcome { messages: batch::outgoing(ready.take_persisted_messages(), self.id()), apply: Vec::new() };
         if !ready.snapshot().is_empty() {
             let (meta, state) = (ready.snapshot().get_metadata(), ready.snapshot().get_data().to_vec());
             self.restored(meta);
@@ -332,7 +333,7 @@ impl Node {
         }
         let committed = ready.take_committed_entries();
         let mut light = self.raw.advance_append(ready);
-        outcome.messages.extend(batch::outgoing(light.take_messages()));
+        outcome.messages.extend(batch::outgoing(light.take_messages(), self.id()));
         for entry in committed.into_iter().chain(light.take_committed_entries()) {
             self.apply(entry, &mut outcome.apply);
         }
@@ -463,7 +464,7 @@ impl Node {
         Some(RaftId(self.raw.raft.leader_id)).filter(|id| id.0 != 0)
     }
 
-    fn id(&self) -> RaftId {
+    pub(crate) fn id(&self) -> RaftId {
         RaftId(self.raw.raft.id)
     }
 }

@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(reads.add(Ticket(2)), Err(Refused::Busy("too many reads wait for a quorum")));
         let name = reads.start_round().unwrap();
         let mut failed = Vec::new();
-        assert_eq!(reads.tick(&mut failed), [name.clone()]);
+        assert_eq!(reads.tick(&mut failed), std::slice::from_ref(&name));
         assert_eq!(reads.tick(&mut failed), [name]);
         assert!(reads.tick(&mut failed).is_empty());
         assert_eq!(failed, [(Ticket(1), Refused::TimedOut)]);
