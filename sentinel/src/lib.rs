@@ -1,3 +1,5 @@
 //! The watcher process.
 
 pub mod front;
+pub mod views;
+pub mod watch;
