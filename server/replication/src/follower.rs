@@ -9,7 +9,9 @@
 //!                                                                                   │ $…              │        │
 //!                                                                                   ▼                 │        │
 //!                                                                               Receiving ─end─▶ Loading ──────┘
-//!                                                                                                  (loaded)
+//!                                                                                                  │   (loaded)
+//!                                                            (the link is lost: goes on loading)   ▼
+//!                                                                                               Orphaned ─loaded─▶ Waiting
 //! ```
 //!
 //! [`Follower`] consumes what the link says and emits [`Action`]s; it holds no dataset. The engine tells it what it holds
@@ -138,15 +140,42 @@ pub struct Follower {
 /// Every arrow is in the module's header. A state that reads lines carries the line read so far.
 #[derive(Debug)]
 enum State {
-    Waiting { until: Duration },
+    Waiting {
+        until: Duration,
+    },
     Connecting,
-    Greeting { line: Line },
-    Introducing { line: Line, answers_left: usize },
-    Asking { line: Line },
-    Announced { line: Line, held: Held },
-    Receiving { framing: Framing, held: Held, received: u64 },
-    Loading { held: Held, rest: Vec<u8>, pinged_at: Duration },
-    Streaming { acked_at: Option<Duration>, ack_wanted: bool },
+    Greeting {
+        line: Line,
+    },
+    Introducing {
+        line: Line,
+        answers_left: usize,
+    },
+    Asking {
+        line: Line,
+    },
+    Announced {
+        line: Line,
+        held: Held,
+    },
+    Receiving {
+        framing: Framing,
+        held: Held,
+        received: u64,
+    },
+    Loading {
+        held: Held,
+        rest: Vec<u8>,
+        pinged_at: Duration,
+    },
+    /// The link was lost during the load. What is being loaded is still worth having: PSYNC goes on from it.
+    Orphaned {
+        held: Held,
+    },
+    Streaming {
+        acked_at: Option<Duration>,
+        ack_wanted: bool,
+    },
 }
 
 /// A line being read. Empty lines are a master's sign of life.
@@ -227,7 +256,9 @@ impl Follower {
             State::Connecting | State::Greeting { .. } | State::Introducing { .. } | State::Asking { .. } => {
                 Phase::Connecting
             }
-            State::Announced { .. } | State::Receiving { .. } | State::Loading { .. } => Phase::Sync,
+            State::Announced { .. } | State::Receiving { .. } | State::Loading { .. } | State::Orphaned { .. } => {
+                Phase::Sync
+            }
             State::Streaming { .. } => Phase::Connected,
         }
     }
@@ -257,6 +288,7 @@ impl Follower {
         let timeout = self.heard_at + self.introduction.timeout;
         match &self.state {
             State::Waiting { until } => *until,
+            State::Orphaned { .. } => Duration::MAX,
             State::Loading { pinged_at, .. } => *pinged_at + ACK_PERIOD,
             State::Streaming { acked_at, .. } => timeout.min(acked_at.map_or(Duration::ZERO, |at| at + ACK_PERIOD)),
             _ => timeout,
@@ -274,6 +306,7 @@ impl Follower {
                 self.state = State::Connecting;
                 out.push(Action::Connect(self.link, self.master.clone()));
             }
+            State::Orphaned { .. } => {}
             State::Loading { pinged_at, .. } if now < *pinged_at + ACK_PERIOD => {}
             State::Loading { pinged_at, .. } => {
                 *pinged_at = now;
@@ -310,11 +343,17 @@ impl Follower {
         held: Option<Held>,
         out: &mut Vec<Action<'a>>,
     ) {
-        if link != self.link || matches!(self.state, State::Waiting { .. }) {
+        if link != self.link || matches!(self.state, State::Waiting { .. } | State::Orphaned { .. }) {
             return;
         }
         match event {
-            LinkEvent::Closed => self.give_up(now, &Failure("the connection to the master was lost".into()), out),
+            LinkEvent::Closed => match self.state {
+                State::Loading { held, .. } => {
+                    self.state = State::Orphaned { held };
+                    out.push(Action::Close);
+                }
+                _ => self.give_up(now, &Failure("the connection to the master was lost".into()), out),
+            },
             LinkEvent::Connected => {
                 if matches!(self.state, State::Connecting) {
                     self.heard_at = now;
@@ -341,13 +380,14 @@ impl Follower {
                     out.push(Action::Stream(Cow::Owned(rest)));
                 }
             }
-            other => self.state = other, // the link was lost meanwhile
+            State::Orphaned { .. } => self.state = State::Waiting { until: now },
+            other => self.state = other,
         }
     }
 
-    /// Is a payload of this history still wanted? A load that ends after the link was lost is dropped.
+    /// Is a payload of this history still wanted? A load that was given up is dropped when it ends.
     pub fn is_loading(&self, of: Held) -> bool {
-        matches!(&self.state, State::Loading { held, .. } if *held == of)
+        matches!(&self.state, State::Loading { held, .. } | State::Orphaned { held } if *held == of)
     }
 
     /// The payload could not be loaded, or the stream could not be applied: starts again.
@@ -361,9 +401,8 @@ impl Follower {
     pub fn stop(self, out: &mut Vec<Action<'_>>) {
         match self.state {
             State::Waiting { .. } => {}
-            State::Announced { .. } | State::Receiving { .. } | State::Loading { .. } => {
-                out.extend([Action::PayloadLost, Action::Close]);
-            }
+            State::Orphaned { .. } => out.push(Action::PayloadLost),
+            State::Receiving { .. } | State::Loading { .. } => out.extend([Action::PayloadLost, Action::Close]),
             _ => out.push(Action::Close),
         }
     }
@@ -396,7 +435,7 @@ impl Follower {
     ) -> Result<Turn, (State, Failure)> {
         let fail = |failure| (State::Connecting, failure);
         Ok(match state {
-            State::Waiting { .. } | State::Connecting => Turn::Done(state),
+            State::Waiting { .. } | State::Orphaned { .. } | State::Connecting => Turn::Done(state),
             State::Greeting { mut line } => match line.take(input).map_err(fail)? {
                 None => Turn::Done(State::Greeting { line }),
                 Some(answer) => Turn::Again(self.greeted(&answer, out).map_err(fail)?),
@@ -561,7 +600,7 @@ impl Follower {
     fn give_up(&mut self, now: Duration, why: &Failure, out: &mut Vec<Action<'_>>) {
         let until = now + self.backoff;
         match std::mem::replace(&mut self.state, State::Waiting { until }) {
-            State::Receiving { .. } | State::Loading { .. } => out.push(Action::PayloadLost),
+            State::Receiving { .. } | State::Loading { .. } | State::Orphaned { .. } => out.push(Action::PayloadLost),
             State::Streaming { .. } => self.down_since = Some(now),
             _ => {}
         }

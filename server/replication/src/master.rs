@@ -250,24 +250,23 @@ impl Replicas {
         }
     }
 
-    /// Hands the stream to every replica that is online: `send` is given contiguous pieces and may take part of one.
-    /// It returns how many bytes it took; less than all of them means that this connection takes no more for now.
-    pub fn feed(&mut self, history: &History, send: &mut dyn FnMut(ReplicaId, &[u8]) -> usize) {
-        let Some(backlog) = history.backlog() else {
-            return;
-        };
-        for (id, one) in &mut self.all {
-            let State::Online { cursor } = &mut one.state else {
-                continue;
-            };
-            while let Some(piece) = backlog.read(*cursor).filter(|piece| !piece.is_empty()) {
-                let taken = send(*id, piece);
-                *cursor = cursor.plus(taken);
-                if taken < piece.len() {
-                    break;
-                }
-            }
+    /// What is to be sent next to a replica that is online: one contiguous piece of the backlog, empty when it has all of it,
+    /// and for everyone else. Call [`Replicas::sent`] with what the connection took, and ask again.
+    pub fn unsent<'a>(&self, id: ReplicaId, history: &'a History) -> &'a [u8] {
+        let Some(Replica { state: State::Online { cursor }, .. }) = self.all.get(&id) else { return &[] };
+        history.backlog().and_then(|backlog| backlog.read(*cursor)).unwrap_or_default()
+    }
+
+    /// The first `count` bytes of [`Replicas::unsent`] are on their way.
+    pub fn sent(&mut self, id: ReplicaId, count: usize) {
+        if let Some(Replica { state: State::Online { cursor }, .. }) = self.all.get_mut(&id) {
+            *cursor = cursor.plus(count);
         }
+    }
+
+    /// Every replica that is online: the stream has grown, so each of them has something to be sent.
+    pub fn online(&self) -> impl Iterator<Item = ReplicaId> {
+        self.all.iter().filter(|(_, one)| one.is_online()).map(|(id, _)| *id)
     }
 
     /// Where the slowest replica's stream goes on: the backlog keeps everything from there.
