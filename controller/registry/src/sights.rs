@@ -99,6 +99,11 @@ impl Verdict {
     pub fn is_down(self, quorum: u32) -> bool {
         self.down >= quorum.max(1)
     }
+
+    /// At least half of those who report hold it for down: not worth waiting for. For replicas, where no quorum decides.
+    pub fn is_mostly_down(self) -> bool {
+        self.down > 0 && self.down >= self.alive
+    }
 }
 
 /// Every sentinel's last report of every node.

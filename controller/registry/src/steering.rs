@@ -3,13 +3,28 @@
 //! All state here is soft. A new leader starts with an empty [`Steering`] and derives the same effects from the committed
 //! phase; effects are idempotent and carry the epoch, so one that ran twice did no more than once.
 
+//!
+//! Per group and step: [`quiet`] looks for something to do when no failover runs, [`handover`] and [`phases`] drive one that
+//! does, [`choice`] picks the master, [`soft`] remembers what was asked of whom.
+
+mod choice;
+mod handover;
+mod phases;
+mod quiet;
+mod request;
+mod soft;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::apply::Rejected;
 use crate::command::Command;
-use crate::model::Registry;
+use crate::failover::Phase;
+use crate::model::{Group, Registry};
 use crate::names::{Epoch, GroupName, NodeKey, Offset};
 use crate::sights::{NodeFacts, Sights};
+
+pub use request::{Manner, request_failover};
+use soft::Soft;
 
 /// What the leader's shell is to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,44 +124,141 @@ pub enum Failure {
 
 /// The leader's soft state.
 #[derive(Debug, Default)]
-pub struct Steering {}
+pub struct Steering {
+    groups: BTreeMap<GroupName, Soft>,
+    tickets: Tickets,
+}
+
+/// Gives out tickets, and knows whose they are until their outcome comes or they are given up.
+#[derive(Debug, Default)]
+struct Tickets {
+    last: u64,
+    open: BTreeMap<Ticket, (GroupName, NodeKey, soft::Kind)>,
+}
 
 impl Steering {
     /// What to do now. Called after every applied entry, report and outcome, and on a tick of at most 100 ms. `now` is
     /// monotonic, since the process started.
-    pub fn step(&mut self, _now: Duration, _registry: &Registry, _sights: &Sights) -> Vec<Action> {
-        todo!()
+    pub fn step(&mut self, now: Duration, registry: &Registry, sights: &Sights) -> Vec<Action> {
+        self.groups.retain(|name, _| registry.groups.contains_key(name));
+        self.tickets.open.retain(|_, (name, ..)| registry.groups.contains_key(name));
+        let mut actions = Vec::new();
+        for (name, group) in &registry.groups {
+            let soft = self.groups.entry(name.clone()).or_insert_with(|| Soft::new(now));
+            soft.notice(now, group);
+            let view = View { now, name, group, sights };
+            let mut hand = Hand { view, soft, tickets: &mut self.tickets, actions: &mut actions };
+            match &group.failover {
+                None => hand.quiet(),
+                Some(failover) => match &failover.phase {
+                    Phase::Pausing { candidate } => hand.pausing(failover, candidate),
+                    Phase::CatchingUp { candidate, replid, offset } => {
+                        hand.catching_up(failover, candidate, replid, *offset)
+                    }
+                    Phase::Collecting => hand.collecting(failover),
+                    Phase::Promoting { candidate } => hand.promoting(failover, candidate),
+                    Phase::Reconfiguring { stages } => hand.reconfiguring(failover, stages),
+                },
+            }
+        }
+        actions
     }
 
     /// Takes the outcome of an effect; one that is unknown (an earlier leader's, a duplicate) changes nothing.
-    pub fn outcome(&mut self, _now: Duration, _outcome: Outcome) {
-        todo!()
+    pub fn outcome(&mut self, now: Duration, outcome: Outcome) {
+        let Some((name, node, kind)) = self.tickets.open.remove(&outcome.ticket) else { return };
+        if let Some(soft) = self.groups.get_mut(&name) {
+            soft.outcome(now, node, kind, outcome);
+        }
     }
 
-    /// A proposal for this group was dropped or refused: it may be proposed again.
-    pub fn proposal_failed(&mut self, _group: &GroupName) {
-        todo!()
+    /// A proposal for this group was dropped or refused: it may be proposed again at once.
+    pub fn proposal_failed(&mut self, group: &GroupName) {
+        if let Some(soft) = self.groups.get_mut(group) {
+            soft.proposal = None;
+        }
     }
 }
 
-/// The operator's request as a command, or why it cannot be: SENTINEL FAILOVER and the API, at the leader.
-/// A master that answers is handed over from; `force` goes on without it, and so does a master that is down.
-pub fn request_failover(
-    _now: Duration,
-    _registry: &Registry,
-    _sights: &Sights,
-    _group: &GroupName,
-    _candidate: Option<&NodeKey>,
-    _manner: Manner,
-) -> Result<Command, Rejected> {
-    todo!()
+/// One group as the leader sees it now.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    now: Duration,
+    name: &'a GroupName,
+    group: &'a Group,
+    sights: &'a Sights,
 }
 
-/// How the operator wants a failover.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
-    /// Pause, catch up, promote: nothing is lost.
-    Handover,
-    /// Without the master's help.
-    Force,
+impl<'a> View<'a> {
+    /// What the node last said, and when.
+    fn facts(&self, node: &NodeKey) -> Option<(&'a NodeFacts, Duration)> {
+        let (facts, age) = self.sights.facts(self.now, self.name, node)?;
+        Some((facts, self.now.saturating_sub(age)))
+    }
+
+    /// `quorum` sentinels hold the node for down.
+    fn is_objectively_down(&self, node: &NodeKey) -> bool {
+        self.sights.verdict(self.now, self.name, node).is_down(self.group.settings.quorum)
+    }
+
+    /// Not worth waiting for: by quorum for the master, by most reporters for a replica.
+    fn is_down(&self, node: &NodeKey) -> bool {
+        self.is_objectively_down(node) || self.sights.verdict(self.now, self.name, node).is_mostly_down()
+    }
+
+    /// How the node takes orders; `None` until it has answered anyone, ever.
+    fn reach(&self, node: &NodeKey) -> Option<Reach> {
+        let said = self.facts(node).map(|(facts, _)| facts.agent_port);
+        let recorded = || self.group.nodes.get(node)?.identity.as_ref().map(|identity| identity.agent_port);
+        Some(match said.or_else(recorded)? {
+            0 => Reach::Stock,
+            port => Reach::Agent(port),
+        })
+    }
+}
+
+/// The leader's hand on one group during one step.
+struct Hand<'a> {
+    view: View<'a>,
+    soft: &'a mut Soft,
+    tickets: &'a mut Tickets,
+    actions: &'a mut Vec<Action>,
+}
+
+/// A proposal that was not applied after this is proposed again; a commit takes a few milliseconds (reference/measured.md).
+const PROPOSE_AGAIN: Duration = Duration::from_millis(300);
+
+impl Hand<'_> {
+    /// Proposes, unless a proposal for this group is still on its way: what follows depends on it.
+    fn propose(&mut self, command: Command) {
+        let now = self.view.now;
+        if self.soft.proposal.is_some_and(|at| now < at + PROPOSE_AGAIN) {
+            return;
+        }
+        self.soft.proposal = Some(now);
+        self.actions.push(Action::Propose(command));
+    }
+
+    /// Gives an order, unless the same one is running, was carried out, or failed a moment ago.
+    fn order(&mut self, node: &NodeKey, epoch: Epoch, order: Order, within: Duration) {
+        let view = self.view;
+        let Some(reach) = view.reach(node) else { return };
+        let kind = soft::Kind::of(&order);
+        if !self.soft.may_ask(view.now, node, kind, epoch, &order) {
+            return;
+        }
+        self.tickets.last += 1;
+        let ticket = Ticket(self.tickets.last);
+        if let Some(old) = self.soft.asked(view.now, node, kind, ticket, epoch, order.clone(), within) {
+            self.tickets.open.remove(&old);
+        }
+        self.tickets.open.insert(ticket, (view.name.clone(), node.clone(), kind));
+        let effect = Effect { group: view.name.clone(), node: node.clone(), reach, epoch, order, within };
+        self.actions.push(Action::Run(ticket, effect));
+    }
+
+    /// For how long the committed phase has been this one, as far as this leader knows.
+    fn elapsed(&self) -> Duration {
+        self.view.now.saturating_sub(self.soft.entered)
+    }
 }

@@ -1,0 +1,196 @@
+//! Who becomes master (I4): of those who promised, the greatest (epoch of data, offset). Everything else breaks ties.
+//!
+//! How many must have promised (R):
+//! - `quorum`: a majority of the known nodes, each with data that it vouches for (I10). W is a majority too, so every
+//!   acknowledged write is held by one of them.
+//! - `async`: every node that can be reached, at least one. Two nodes must fail over when one dies, as in Redis.
+//!
+//! Without any data at all, the configured master is taken as it is, when nobody else can hold any: all known nodes have
+//! said so, or, in a group that never had an epoch, a majority has within the grace.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use super::View;
+use crate::failover::{Cause, Failover};
+use crate::names::{Epoch, NodeKey, Offset};
+use crate::settings::Durability;
+use crate::sights::NodeFacts;
+
+/// How long promises of reachable nodes are waited for, once enough have come. A promise takes an fsync (a few
+/// milliseconds); a node that needs more than this is too busy to be waited for.
+pub(super) const PATIENCE: Duration = Duration::from_millis(200);
+
+/// In a handover the candidate fetches what it still lacks meanwhile; past this the old master stays.
+const HANDOVER_PATIENCE: Duration = Duration::from_millis(1500);
+
+/// After a restart every node that was known may be about to come up with newer data than those that are up (I11).
+pub(super) const RESTART_GRACE: Duration = Duration::from_secs(3);
+
+/// Collecting is given up after this. Source: Redis Sentinel's election timeout.
+pub(super) const COLLECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// What the promises allow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Not yet.
+    Wait,
+    /// This node.
+    Choose(NodeKey),
+    /// Nobody, and it is time to say so.
+    Nobody,
+}
+
+/// A node that promised, with its report of that moment.
+pub(super) type Promise<'a> = (&'a NodeKey, &'a NodeFacts);
+
+/// Decides from the promises that came within `elapsed`.
+pub(super) fn decide(view: View<'_>, failover: &Failover, promises: &[Promise<'_>], elapsed: Duration) -> Decision {
+    let round = Round { view, failover, promises };
+    if let Some(node) = round.early() {
+        return Decision::Choose(node.clone());
+    }
+    let patience = match failover.cause {
+        Cause::Founding | Cause::Restarted => RESTART_GRACE,
+        Cause::Planned => HANDOVER_PATIENCE,
+        Cause::Down { .. } | Cause::Forced | Cause::Barred => PATIENCE,
+    };
+    if round.awaits_someone() && elapsed < patience {
+        return Decision::Wait;
+    }
+    if let Some(node) = round.best().or_else(|| round.blank(elapsed)) {
+        return Decision::Choose(node.clone());
+    }
+    let loading = promises.iter().any(|(_, facts)| facts.loading);
+    if elapsed < COLLECT_LIMIT || loading { Decision::Wait } else { Decision::Nobody }
+}
+
+/// A node's data, as it is compared. Stock nodes know no epochs, so a group with one compares offsets alone.
+fn data(facts: &NodeFacts, stock: bool) -> (Epoch, Offset) {
+    (if stock { Epoch::default() } else { facts.data_epoch }, facts.offset)
+}
+
+struct Round<'a> {
+    view: View<'a>,
+    failover: &'a Failover,
+    promises: &'a [Promise<'a>],
+}
+
+impl<'a> Round<'a> {
+    fn stock(&self) -> bool {
+        self.view.group.stock() || self.promises.iter().any(|(_, facts)| facts.stock())
+    }
+
+    fn quorum(&self) -> bool {
+        self.view.group.settings.durability == Durability::Quorum && !self.stock()
+    }
+
+    fn promise_of(&self, node: &NodeKey) -> Option<Promise<'a>> {
+        self.promises.iter().copied().find(|(key, _)| *key == node)
+    }
+
+    fn holds_data(facts: &NodeFacts) -> bool {
+        facts.data_known && !facts.loading
+    }
+
+    /// May this node become master? The master of record may stay it whatever its priority; it may not when the operator
+    /// asked to go on without it, or when it is down.
+    fn eligible(&self, (node, facts): Promise<'a>) -> bool {
+        let barred = facts.priority == 0 || self.view.group.nodes.get(node).is_some_and(|record| record.barred());
+        let from = *node == self.failover.from;
+        let excluded = if from { self.failover.cause == Cause::Forced } else { barred };
+        Self::holds_data(facts) && !excluded && !self.view.is_down(node)
+    }
+
+    /// A known node that may still promise.
+    fn awaits_someone(&self) -> bool {
+        let restart = matches!(self.failover.cause, Cause::Founding | Cause::Restarted);
+        self.view.group.nodes.keys().any(|node| match self.promise_of(node) {
+            Some((_, facts)) => facts.loading,
+            None => restart || !self.view.is_down(node),
+        })
+    }
+
+    /// Choices that need not wait for anyone else: nobody's data can exceed these.
+    fn early(&self) -> Option<&'a NodeKey> {
+        let stock = self.stock();
+        let from = self.promise_of(&self.failover.from)?;
+        let node = match self.failover.cause {
+            // The old master stopped and promised: who holds as much as it does holds everything.
+            Cause::Planned => {
+                let wanted = self.promise_of(self.failover.wanted.as_ref()?)?;
+                (data(wanted.1, stock) >= data(from.1, stock)).then_some(wanted)?
+            }
+            // The old master served until it promised.
+            Cause::Barred => from,
+            Cause::Down { .. } | Cause::Forced | Cause::Restarted | Cause::Founding => return None,
+        };
+        let counted = self.promises.iter().filter(|(_, facts)| Self::holds_data(facts)).count();
+        let enough = !self.quorum() || counted >= self.view.group.majority();
+        (enough && self.eligible(node)).then_some(node.0)
+    }
+
+    /// I4.
+    fn best(&self) -> Option<&'a NodeKey> {
+        let stock = self.stock();
+        let eligible: Vec<Promise<'a>> =
+            self.promises.iter().copied().filter(|promise| self.eligible(*promise)).collect();
+        let wanted = self.failover.wanted.as_ref();
+        let best = eligible.iter().copied().max_by_key(|(node, facts)| {
+            let tie = (Some(*node) == wanted, **node == self.failover.from);
+            (data(facts, stock), tie, Reverse(facts.priority), Reverse(&facts.run_id))
+        })?;
+        if self.quorum() && !self.covers(best, &eligible) {
+            return None;
+        }
+        if !self.quorum() && self.failover.cause == Cause::Forced {
+            // The operator's word: the group is async, and it was asked to go on regardless.
+            let named = eligible.iter().find(|(node, _)| Some(*node) == wanted);
+            return Some(named.map_or(best.0, |(node, _)| node));
+        }
+        Some(best.0)
+    }
+
+    /// `quorum`: is every acknowledged write in this node's data? Yes if it is the greatest of a majority that promised.
+    /// A node that may not become master counts only while it is not ahead.
+    fn covers(&self, best: Promise<'a>, eligible: &[Promise<'a>]) -> bool {
+        let majority = self.view.group.majority();
+        let forced_from = |node: &NodeKey| self.failover.cause == Cause::Forced && *node == self.failover.from;
+        let counted = self.promises.iter().filter(|(node, facts)| Self::holds_data(facts) && !forced_from(node));
+        let greatest = counted.clone().map(|(_, facts)| data(facts, false)).max();
+        let unsurpassed = greatest.is_some_and(|greatest| data(best.1, false) >= greatest);
+        (counted.count() >= majority && unsurpassed) || eligible.len() >= majority
+    }
+
+    /// Nobody holds data: the master of record, empty as it is.
+    fn blank(&self, elapsed: Duration) -> Option<&'a NodeKey> {
+        let someone = self.promises.iter().any(|(_, facts)| facts.data_known || facts.loading);
+        let known = self.view.group.nodes.len();
+        let all = self.promises.len() == known;
+        let founding = self.failover.cause == Cause::Founding
+            && elapsed >= RESTART_GRACE
+            && self.promises.len() >= self.view.group.majority();
+        if someone || !(all || founding) || self.failover.cause == Cause::Forced {
+            return None;
+        }
+        self.promise_of(&self.failover.from).map(|(node, _)| node)
+    }
+}
+
+/// Who could take over from the master, judged by the last reports alone: `None` of them makes a failover pointless.
+pub(super) fn prospects<'a>(view: View<'a>) -> impl Iterator<Item = (&'a NodeKey, &'a NodeFacts)> {
+    view.group.replicas().filter_map(move |(node, record)| {
+        let (facts, _) = view.facts(node)?;
+        let able = Round::holds_data(facts) && facts.priority != 0 && !record.barred();
+        (able && !view.is_down(node)).then_some((node, facts))
+    })
+}
+
+/// The highest epoch that any node was seen to have promised or to serve; the next one claimed must be above it.
+pub(super) fn floor(view: View<'_>) -> Epoch {
+    let seen = view.group.nodes.keys().filter_map(|node| view.facts(node));
+    seen.map(|(facts, _)| facts.promised.max(facts.epoch))
+        .filter(|epoch| *epoch < crate::apply::MAX_EPOCH) // not believed: a node cannot end a group's epochs
+        .max()
+        .unwrap_or_default()
+}

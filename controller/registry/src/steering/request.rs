@@ -1,0 +1,59 @@
+//! The operator's request for a failover.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use super::View;
+use super::choice::{floor, prospects};
+use crate::apply::Rejected;
+use crate::command::Command;
+use crate::failover::Cause;
+use crate::model::Registry;
+use crate::names::{GroupName, NodeKey};
+use crate::sights::{Role, Sights};
+
+/// How the operator wants a failover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Pause, catch up, promote: nothing is lost. A master that is down is gone on without, as there is no other way.
+    Handover,
+    /// Without the master's help.
+    Force,
+}
+
+/// The request as a command for the leader to propose, or why it cannot be: SENTINEL FAILOVER and the API.
+pub fn request_failover(
+    now: Duration,
+    registry: &Registry,
+    sights: &Sights,
+    name: &GroupName,
+    candidate: Option<&NodeKey>,
+    manner: Manner,
+) -> Result<Command, Rejected> {
+    let group = registry.group(name).ok_or_else(|| Rejected::NoSuchGroup(name.clone()))?;
+    if group.failover.is_some() {
+        return Err(Rejected::InProgress(name.clone()));
+    }
+    let view = View { now, name, group, sights };
+    if let Some(node) = candidate {
+        if *node == group.master || !group.nodes.contains_key(node) {
+            return Err(Rejected::NoSuchNode(node.clone()));
+        }
+        if !prospects(view).any(|(able, _)| able == node) {
+            return Err(Rejected::NoGoodReplica);
+        }
+    }
+    let serves = view.facts(&group.master).is_some_and(|(facts, _)| facts.role == Role::Master);
+    let handover = manner == Manner::Handover && serves && !view.is_down(&group.master);
+    // In a handover everyone may catch up, so the operator's preferences come before offsets.
+    let best = prospects(view).filter(|(_, facts)| !handover || facts.link_up).min_by_key(|(_, facts)| {
+        let data = (facts.data_epoch, facts.offset);
+        (facts.priority, Reverse(data), facts.run_id.clone())
+    });
+    let (best, _) = best.ok_or(Rejected::NoGoodReplica)?;
+    let (cause, wanted) = match handover {
+        true => (Cause::Planned, Some(candidate.unwrap_or(best).clone())),
+        false => (Cause::Forced, candidate.cloned()),
+    };
+    Ok(Command::FailoverBegin { group: name.clone(), expected: group.epoch, floor: floor(view), cause, wanted })
+}
