@@ -43,6 +43,11 @@ impl<'a> Writer<'a> {
         self.protocol = protocol;
     }
 
+    /// The buffer itself, for whoever writes into it in turn.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        self.buffer
+    }
+
     /// How many bytes the buffer holds.
     #[must_use]
     pub fn len(&self) -> usize {

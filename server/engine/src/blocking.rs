@@ -1,0 +1,228 @@
+//! Sessions that wait: for keys (BLPOP), for acknowledgements (WAIT), each with an optional deadline.
+//!
+//! A blocked command is kept with its arguments and simply runs again when what it waits for may have come: it then replies, or blocks again
+//! without losing its place. At its deadline it runs a last time, with `Call::timed_out()`, and must reply. So a blocking command is
+//! written once:
+//!
+//! ```text
+//! fn blpop(call) { for key in keys { if let Some(popped) = … { return …; } }
+//!                  call.block(keys, timeout, Reply::NullArray) }
+//! ```
+//!
+//! A key becomes ready through `Call::changed`, whatever the command: waiters are served after the command (or the whole EXEC) that made
+//! it ready, the longest waiting first, each against the state that the one before left.
+//!
+//! ```text
+//! Running --block--> Blocked --key changed--> Running again --reply--> free
+//!                       ^------------block again--|
+//! Blocked --deadline / CLIENT UNBLOCK TIMEOUT--> Running, timed out --reply--> free
+//! Blocked --CLIENT UNBLOCK ERROR / role change--> error reply --> free      Blocked --connection lost--> gone
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use quorate_keyspace::DbIndex;
+
+use crate::{Refusal, SessionId};
+
+/// How long a session waits: `None` for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeout(pub Option<Duration>);
+
+/// The unit of a timeout argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds, fractions allowed (BLPOP).
+    Seconds,
+    /// Whole milliseconds (WAIT).
+    Milliseconds,
+}
+
+impl Timeout {
+    /// Reads a timeout argument; 0 is for ever.
+    pub fn parse(argument: &[u8], unit: Unit) -> Result<Timeout, Refusal> {
+        let ms = match unit {
+            Unit::Milliseconds => quorate_resp::parse_int(argument)
+                .ok_or(Refusal::fixed("ERR timeout is not an integer or out of range"))?,
+            Unit::Seconds => {
+                let text = std::str::from_utf8(argument).unwrap_or("");
+                let seconds: f64 = text
+                    .parse()
+                    .ok()
+                    .filter(|seconds: &f64| seconds.is_finite())
+                    .ok_or(Refusal::fixed("ERR timeout is not a float or out of range"))?;
+                let ms = (seconds * 1000.0).ceil();
+                if ms >= i64::MAX as f64 {
+                    return Err(Refusal::fixed("ERR timeout is out of range"));
+                }
+                ms as i64
+            }
+        };
+        match u64::try_from(ms) {
+            Err(_) => Err(Refusal::fixed("ERR timeout is negative")),
+            Ok(0) => Ok(Timeout(None)),
+            Ok(ms) => Ok(Timeout(Some(Duration::from_millis(ms)))),
+        }
+    }
+}
+
+/// What a blocked session waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum WaitFor {
+    /// Any change of one of these keys.
+    Keys(DbIndex, Vec<Box<[u8]>>),
+    /// Any acknowledgement of a replica, or of the disk.
+    Acks,
+}
+
+/// A session's wait, and the command that will run again.
+#[derive(Debug)]
+pub(crate) struct Blocked {
+    pub argv: Vec<Box<[u8]>>,
+    pub wait: WaitFor,
+    pub deadline: Option<Duration>,
+    pub since: Duration,
+}
+
+/// Why a blocked command runs again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// What it waits for may have come.
+    Ready,
+    /// It must reply now.
+    TimedOut,
+}
+
+/// Every waiting session.
+#[derive(Debug, Default)]
+pub(crate) struct Blocking {
+    queues: BTreeMap<(DbIndex, Box<[u8]>), VecDeque<SessionId>>,
+    acks: VecDeque<SessionId>,
+    deadlines: BTreeSet<(Duration, SessionId)>,
+    ready_keys: VecDeque<(DbIndex, Box<[u8]>)>,
+    acks_ready: bool,
+}
+
+impl Blocking {
+    /// A key changed: whoever waits for it is to be woken.
+    #[inline]
+    pub fn signal(&mut self, db: DbIndex, key: &[u8]) {
+        if self.queues.is_empty() {
+            return;
+        }
+        let place = (db, key.into());
+        if self.queues.contains_key(&place) && !self.ready_keys.contains(&place) {
+            self.ready_keys.push_back(place);
+        }
+    }
+
+    /// A whole database changed (SWAPDB): whoever waits for any of its keys is to be woken.
+    pub fn signal_all(&mut self, db: DbIndex) {
+        let keys: Vec<_> = self.queues.keys().filter(|(of, _)| *of == db).cloned().collect();
+        for (db, key) in keys {
+            self.signal(db, &key);
+        }
+    }
+
+    /// A replica or the disk acknowledged something.
+    pub fn signal_acks(&mut self) {
+        self.acks_ready = !self.acks.is_empty();
+    }
+
+    /// Whether somebody is to be woken.
+    pub fn has_ready(&self) -> bool {
+        !self.ready_keys.is_empty() || self.acks_ready
+    }
+
+    /// Whom to wake next, the longest waiting first, and because of which key. Each is to run again in this order, as long as the key exists.
+    pub fn take_ready(&mut self) -> (Option<(DbIndex, Box<[u8]>)>, Vec<SessionId>) {
+        if let Some(place) = self.ready_keys.pop_front() {
+            let waiting = self.queues.get(&place).map(|queue| queue.iter().copied().collect()).unwrap_or_default();
+            return (Some(place), waiting);
+        }
+        if std::mem::take(&mut self.acks_ready) {
+            return (None, self.acks.iter().copied().collect());
+        }
+        (None, Vec::new())
+    }
+
+    /// The session begins to wait, or goes on: a place that it holds already is kept.
+    pub fn enter(&mut self, id: SessionId, blocked: &Blocked) {
+        match &blocked.wait {
+            WaitFor::Keys(db, keys) => {
+                for key in keys {
+                    let queue = self.queues.entry((*db, key.clone())).or_default();
+                    if !queue.contains(&id) {
+                        queue.push_back(id);
+                    }
+                }
+            }
+            WaitFor::Acks => {
+                if !self.acks.contains(&id) {
+                    self.acks.push_back(id);
+                }
+            }
+        }
+        if let Some(deadline) = blocked.deadline {
+            self.deadlines.insert((deadline, id));
+        }
+    }
+
+    /// The session waits no longer.
+    pub fn leave(&mut self, id: SessionId, blocked: &Blocked) {
+        match &blocked.wait {
+            WaitFor::Keys(db, keys) => {
+                for key in keys {
+                    let place = (*db, key.clone());
+                    if let Some(queue) = self.queues.get_mut(&place) {
+                        queue.retain(|waiting| *waiting != id);
+                        if queue.is_empty() {
+                            self.queues.remove(&place);
+                        }
+                    }
+                }
+            }
+            WaitFor::Acks => self.acks.retain(|waiting| *waiting != id),
+        }
+        if let Some(deadline) = blocked.deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
+    }
+
+    /// Sessions whose deadline has come, earliest first.
+    pub fn due(&self, now: Duration) -> Vec<SessionId> {
+        self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now).map(|(_, id)| *id).collect()
+    }
+
+    /// The earliest deadline.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// How many keys are waited for: INFO's total_blocking_keys.
+    pub fn keys(&self) -> usize {
+        self.queues.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_redis_reads_them() {
+        let seconds =
+            |text: &str| Timeout::parse(text.as_bytes(), Unit::Seconds).map_err(|refusal| refusal.to_string());
+        assert_eq!(seconds("0"), Ok(Timeout(None)));
+        assert_eq!(seconds("0.5"), Ok(Timeout(Some(Duration::from_millis(500)))));
+        assert_eq!(seconds("0.0001"), Ok(Timeout(Some(Duration::from_millis(1)))));
+        assert_eq!(seconds("-1"), Err("ERR timeout is negative".into()));
+        assert_eq!(seconds("1e300"), Err("ERR timeout is out of range".into()));
+        assert_eq!(seconds("x"), Err("ERR timeout is not a float or out of range".into()));
+        let ms =
+            |text: &str| Timeout::parse(text.as_bytes(), Unit::Milliseconds).map_err(|refusal| refusal.to_string());
+        assert_eq!(ms("1.5"), Err("ERR timeout is not an integer or out of range".into()));
+        assert_eq!(ms("15"), Ok(Timeout(Some(Duration::from_millis(15)))));
+    }
+}

@@ -1,0 +1,189 @@
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+
+use quorate_keyspace::{Db, ExpiryMode};
+
+use crate::command::Arity::{AtLeast, Exactly};
+use crate::command::{Command, Flags, Group, Keys};
+use crate::dispatch::{self, How};
+use crate::multi::Multi;
+use crate::watch::Watched;
+use crate::{Call, Refusal, Reply};
+
+const ROW: Command = Command { flags: Flags::ANYTIME.with(Flags::NOSCRIPT), ..Command::of(Group::Transactions) };
+const FAST: Flags = ROW.flags.with(Flags::FAST).with(Flags::ALLOW_BUSY);
+
+/// Every command about transactions.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "multi",
+        arity: Exactly(1),
+        flags: FAST,
+        since: "1.2.0",
+        summary: "Starts a transaction.",
+        run: multi,
+        ..ROW
+    },
+    Command {
+        name: "exec",
+        arity: Exactly(1),
+        flags: ROW.flags.with(Flags::SKIP_SLOWLOG),
+        since: "1.2.0",
+        summary: "Executes all commands in a transaction.",
+        complexity: "Depends on commands in the transaction",
+        run: exec,
+        ..ROW
+    },
+    Command {
+        name: "discard",
+        arity: Exactly(1),
+        flags: FAST,
+        since: "2.0.0",
+        summary: "Discards a transaction.",
+        complexity: "O(N), when N is the number of queued commands",
+        run: discard,
+        ..ROW
+    },
+    Command {
+        name: "watch",
+        arity: AtLeast(2),
+        flags: FAST,
+        keys: Keys::All,
+        since: "2.2.0",
+        summary: "Monitors changes to keys to determine the execution of a transaction.",
+        complexity: "O(1) for every key.",
+        run: watch,
+        ..ROW
+    },
+    Command {
+        name: "unwatch",
+        arity: Exactly(1),
+        flags: FAST,
+        since: "2.2.0",
+        summary: "Forgets about watched keys of a transaction.",
+        run: unwatch,
+        ..ROW
+    },
+];
+
+/// `MULTI`
+fn multi(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    if call.session.multi.is_some() {
+        return Err(Refusal::fixed("ERR MULTI calls can not be nested"));
+    }
+    call.session.multi = Some(Box::new(Multi::default()));
+    Ok(Reply::Ok)
+}
+
+/// `DISCARD`
+fn discard(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    if call.session.multi.take().is_none() {
+        return Err(Refusal::fixed("ERR DISCARD without MULTI"));
+    }
+    call.core.unwatch(call.session);
+    Ok(Reply::Ok)
+}
+
+/// `EXEC`: an array of the replies, or null when a watched key changed.
+fn exec(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let Some(multi) = call.session.multi.take() else { return Err(Refusal::fixed("ERR EXEC without MULTI")) };
+    let unchanged = watched_unchanged(call);
+    call.core.unwatch(call.session);
+    if multi.spoilt {
+        return Err(Refusal::ExecAbort);
+    }
+    if !unchanged {
+        return Ok(Reply::NullArray);
+    }
+    call.out.array(multi.queue.len());
+    for queued in &multi.queue {
+        let argv: Vec<&[u8]> = queued.argv.iter().map(|argument| &**argument).collect();
+        let keyspace = call.db.keyspace();
+        dispatch::run(keyspace, call.core, call.session, call.out.buffer(), &argv, queued.row, How::InExec);
+        call.out.set_protocol(call.session.protocol);
+    }
+    Ok(Reply::Written)
+}
+
+/// A key that expired since it was watched has changed, though nobody may have met it yet.
+fn watched_unchanged(call: &mut Call<'_>) -> bool {
+    let Call { db, session, core, .. } = call;
+    session.watched.iter().all(|watched| {
+        core.watch.is_unchanged(watched)
+            && (watched.was_expired || !is_expired(&mut db.other(watched.db), &watched.key))
+    })
+}
+
+fn is_expired(db: &mut Db<'_>, key: &[u8]) -> bool {
+    let now = db.now();
+    let mode = db.keyspace().expiry_mode();
+    db.keyspace().set_expiry_mode(ExpiryMode::Ignore);
+    let expired = db.expiry(key).flatten().is_some_and(|at| at <= now);
+    db.keyspace().set_expiry_mode(mode);
+    expired
+}
+
+/// `WATCH key [key ...]`
+fn watch(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    if call.session.multi.is_some() {
+        return Err(Refusal::fixed("ERR WATCH inside MULTI is not allowed"));
+    }
+    let db = call.db.index();
+    for key in &call.argv[1..] {
+        let known = call.session.watched.iter().any(|watched| watched.db == db && *watched.key == **key);
+        if !known {
+            let was_expired = is_expired(&mut call.db, key);
+            let version = call.core.watch.add(db, key);
+            call.session.watched.push(Watched { db, key: (*key).into(), version, was_expired });
+        }
+    }
+    Ok(Reply::Ok)
+}
+
+/// `UNWATCH`
+fn unwatch(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    call.core.unwatch(call.session);
+    Ok(Reply::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::{check, scenario};
+
+    #[test]
+    fn transactions_are_queued_and_executed() {
+        check("exec", "-ERR EXEC without MULTI");
+        check("discard", "-ERR DISCARD without MULTI");
+        scenario(
+            "> multi
+             +OK
+             > multi
+             -ERR MULTI calls can not be nested
+             > ping
+             +QUEUED
+             > echo a
+             +QUEUED
+             > exec
+             [+PONG $a]
+             > exec
+             -ERR EXEC without MULTI",
+        );
+    }
+
+    #[test]
+    fn a_refused_command_spoils_the_transaction() {
+        scenario(
+            "> multi
+             +OK
+             > echo
+             -ERR wrong number of arguments for 'echo' command
+             > exec
+             -EXECABORT Transaction discarded because of previous errors.
+             > multi
+             +OK
+             > watch a
+             -ERR WATCH inside MULTI is not allowed
+             > discard
+             +OK",
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! Everything that the engine knows beside the data and the running session: what a command reaches as `call.core`.
+
+use std::time::Duration;
+
+use quorate_config::ServerConfig;
+use quorate_keyspace::{DbIndex, Keyspace};
+
+use crate::blocking::Blocking;
+use crate::pubsub::Pubsub;
+use crate::session::Session;
+use crate::sessions::Sessions;
+use crate::stats::{CommandStats, SlowLog, Stats};
+use crate::watch::Watch;
+use crate::{Effect, Host, Now, Persistence, Propagation, Replication, SessionId, Table};
+
+/// What the gates look at: conditions that other rooms report, each by its own.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// A dataset is being loaded.
+    pub loading: bool,
+    /// A replica with replica-read-only, or a node that the sentinels have not assigned yet: clients may not write.
+    pub read_only: bool,
+    /// A replica without its master: with replica-serve-stale-data no it answers nothing.
+    pub stale: bool,
+    /// The last snapshot failed.
+    pub snapshot_failing: bool,
+    /// The AOF cannot be written; the operating system's text.
+    pub aof_failing: Option<String>,
+    /// Fewer good replicas than min-replicas-to-write.
+    pub few_replicas: bool,
+}
+
+/// CLIENT PAUSE, or the agent's handover: commands wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pause {
+    pub until: Duration,
+    pub what: Paused,
+}
+
+/// Which commands a pause stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Paused {
+    /// Those that may change data.
+    Writes,
+    /// All.
+    All,
+}
+
+/// The engine without its data.
+#[derive(Debug)]
+pub struct Core {
+    /// The configuration, changed by CONFIG SET.
+    pub config: ServerConfig,
+    /// The time of the turn.
+    pub now: Now,
+    /// Randomness, seeded by the shell.
+    pub rng: fastrand::Rng,
+    /// The shell's answers.
+    pub host: Host,
+    /// Counts.
+    pub stats: Stats,
+    /// The slow log.
+    pub slow_log: SlowLog,
+    /// What the gates look at.
+    pub standing: Standing,
+    /// This process: 40 hexadecimal digits, fresh at every start.
+    pub run_id: String,
+    /// The stream for AOF and replicas.
+    pub propagation: Propagation,
+    /// RDB and AOF.
+    pub persistence: Persistence,
+    /// Master and replicas.
+    pub replication: Replication,
+    /// Effects of this turn, in order.
+    pub effects: Vec<Effect>,
+    /// Every command.
+    pub table: &'static Table,
+    pub(crate) sessions: Sessions,
+    pub(crate) pubsub: Pubsub,
+    pub(crate) blocking: Blocking,
+    pub(crate) watch: Watch,
+    pub(crate) pause: Option<Pause>,
+    /// Sessions that may go on with what they have sent: they were unblocked, or a pause ended.
+    pub(crate) resumed: Vec<SessionId>,
+    /// Sessions whose wait somebody ended as if its deadline had come (CLIENT UNBLOCK).
+    pub(crate) to_time_out: Vec<SessionId>,
+    /// When idle clients and slow readers are looked for next.
+    pub(crate) next_census: Duration,
+    /// Everything that went to AOF and replicas, for tests to look at.
+    #[cfg(test)]
+    pub(crate) streamed: Vec<u8>,
+    /// Active expiry runs (DEBUG SET-ACTIVE-EXPIRE).
+    pub(crate) active_expire: bool,
+}
+
+impl Core {
+    pub(crate) fn new(config: ServerConfig, host: Host, mut rng: fastrand::Rng) -> Core {
+        let table = Table::get();
+        let run_id = (0..40).map(|_| char::from_digit(rng.u32(0..16), 16).expect("below 16")).collect();
+        let stats = Stats { by_command: vec![CommandStats::default(); table.rows().len()], ..Stats::default() };
+        Core {
+            config,
+            now: Now::default(),
+            rng,
+            host,
+            stats,
+            slow_log: SlowLog::default(),
+            standing: Standing::default(),
+            run_id,
+            propagation: Propagation::default(),
+            persistence: Persistence::default(),
+            replication: Replication::default(),
+            effects: Vec::new(),
+            table,
+            sessions: Sessions::default(),
+            pubsub: Pubsub::default(),
+            blocking: Blocking::default(),
+            watch: Watch::default(),
+            pause: None,
+            resumed: Vec::new(),
+            to_time_out: Vec::new(),
+            next_census: Duration::ZERO,
+            #[cfg(test)]
+            streamed: Vec::new(),
+            active_expire: true,
+        }
+    }
+
+    /// A key changed: feeds WATCH, waiting sessions and keyspace events. Commands say `Call::changed`, which calls this.
+    #[inline]
+    pub(crate) fn changed(&mut self, db: DbIndex, key: &[u8], event: &'static str, current: Option<&mut Session>) {
+        self.persistence.dirty += 1;
+        self.watch.touch(db, key);
+        self.blocking.signal(db, key);
+        self.notify(db, key, event, current);
+    }
+
+    /// Tells of the keys that have expired: each is propagated as DEL, announced, and changed for whoever watches it.
+    pub(crate) fn reap(&mut self, keyspace: &mut Keyspace, mut current: Option<&mut Session>) {
+        for reaped in keyspace.take_reaped() {
+            self.stats.expired_keys += 1;
+            self.propagation.command(reaped.db, &[b"DEL", &reaped.key]);
+            self.changed(reaped.db, &reaped.key, "expired", current.as_deref_mut());
+        }
+    }
+
+    /// Every watched key of these databases that exists, or whose absence a watcher saw, changed: FLUSHDB, FLUSHALL.
+    pub(crate) fn flushed(&mut self, keyspace: &mut Keyspace, dbs: impl Iterator<Item = DbIndex>) {
+        for db in dbs {
+            let view = keyspace.db(db);
+            self.watch.touch_all(db, |key| view.contains(key));
+        }
+    }
+
+    /// Ends a session's connection.
+    pub(crate) fn close(&mut self, session: &mut Session, how: crate::Closing) {
+        if session.closing.is_none() || how == crate::Closing::Now {
+            session.closing = Some(how);
+            self.effects.push(Effect::Close { id: session.id, how });
+        }
+    }
+}

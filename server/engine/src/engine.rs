@@ -1,0 +1,585 @@
+//! The engine and its turn: inputs in, outputs out, in Redis's order.
+//!
+//! A turn is `begin(now)`, `feed(input)` for each thing that happened, `finish(outputs)`; `turn` does all three. The shell may read a socket
+//! between two feeds, into one scratch buffer: commands are parsed in place unless the session already holds an unfinished one.
+//!
+//! Within a turn: each session's commands run in the order in which they came; after each command, whoever waited for a key that
+//! it changed is served. At its end: sessions that may go on go on, a running snapshot advances, the stream goes to the AOF, then to
+//! replicas; then replies are released (or held, if the AOF says so) and limits are applied.
+//!
+//! Bounds: at most `BATCH` commands are cut at a time; a session's unread bytes are bounded by client-query-buffer-limit, its unsent ones by
+//! client-output-buffer-limit: who exceeds one is closed.
+
+use std::time::Duration;
+
+use quorate_config::ServerConfig;
+use quorate_keyspace::{Keyspace, Limits as Encodings};
+use quorate_resp::{Limits, Protocol, Requests, Writer};
+use smallvec::SmallVec;
+
+use crate::blocking::Wake;
+use crate::core::Core;
+use crate::dispatch::{self, How, Next};
+use crate::persistence::Release;
+use crate::session::{Kind, Session};
+use crate::{Closing, Effect, Host, Input, Now, Outputs, Refusal, SessionId, SocketName};
+
+/// Commands of one session that are cut, and whose keys are prefetched, before the first of them runs.
+const BATCH: usize = 32;
+/// Keys looked at by one tick's active expiry.
+const EXPIRE_BUDGET: usize = 400;
+
+/// The data node's mind.
+pub struct Engine {
+    keyspace: Keyspace,
+    core: Core,
+    requests: Requests,
+    recycled: Vec<u8>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("core", &self.core).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An empty engine. All its randomness, the tables' seed included, comes from `rng`.
+    #[must_use]
+    pub fn new(config: ServerConfig, host: Host, mut rng: fastrand::Rng) -> Engine {
+        let seed = quorate_collections::HashSeed([rng.u64(..), rng.u64(..)]);
+        let databases = u16::try_from(config.databases).unwrap_or(u16::MAX);
+        let keyspace = Keyspace::new(databases, encodings(&config, seed), rng.fork());
+        Engine { keyspace, core: Core::new(config, host, rng), requests: Requests::default(), recycled: Vec::new() }
+    }
+
+    /// One turn: everything that happened, and what comes of it.
+    pub fn turn<'a>(&mut self, now: Now, inputs: impl Iterator<Item = Input<'a>>, outputs: &mut Outputs) {
+        self.begin(now);
+        for input in inputs {
+            self.feed(input);
+        }
+        self.finish(outputs);
+    }
+
+    /// Begins a turn.
+    pub fn begin(&mut self, now: Now) {
+        self.core.now = now;
+        self.core.stats.turns += 1;
+        self.keyspace.set_now(now.wall);
+    }
+
+    /// Takes one thing that happened.
+    pub fn feed(&mut self, input: Input<'_>) {
+        match input {
+            Input::Opened { id, peer, local } => self.opened(id, peer, local),
+            Input::Received { id, bytes } => self.received(id, bytes),
+            Input::Closed { id } => self.closed(id),
+            Input::Link(input) => self.link(input),
+            Input::Disk(done) => self.core.disk(&mut self.keyspace, done),
+            Input::Loaded(loaded) => self.core.loaded(&mut self.keyspace, loaded),
+            Input::Control(control) => self.core.control(&mut self.keyspace, control),
+            Input::Tick => self.tick(),
+            Input::Terminate => self.core.terminate(&mut self.keyspace),
+        }
+        self.serve();
+    }
+
+    /// Ends a turn: everything in `outputs` is new.
+    pub fn finish(&mut self, outputs: &mut Outputs) {
+        self.timeouts();
+        self.go_on();
+        self.core.reap(&mut self.keyspace, None);
+        self.serve();
+        self.core.persistence_step(&mut self.keyspace);
+        let recycled = std::mem::take(&mut self.recycled);
+        let stream = self.core.propagation.take_stream(recycled);
+        #[cfg(test)]
+        self.core.streamed.extend_from_slice(&stream);
+        let release = self.core.append(&stream);
+        self.core.replicate(&stream);
+        self.recycled = stream;
+        outputs.effects.clear();
+        outputs.ready.clear();
+        for id in self.core.sessions.take_ready() {
+            self.release(id, release, &mut outputs.ready);
+        }
+        outputs.effects.append(&mut self.core.effects);
+    }
+
+    /// What may be sent to a session now.
+    #[must_use]
+    pub fn output(&self, id: SessionId) -> SmallVec<[&[u8]; 2]> {
+        let mut pieces = SmallVec::new();
+        let Some(session) = self.core.sessions.get(id) else { return pieces };
+        let own = session.output.sendable();
+        if !own.is_empty() {
+            pieces.push(own);
+        }
+        if session.is_replica() {
+            let stream = self.core.replica_stream(id);
+            if !stream.is_empty() {
+                pieces.push(stream);
+            }
+        }
+        pieces
+    }
+
+    /// The first `count` bytes of a session's `output` are on their way.
+    pub fn sent(&mut self, id: SessionId, count: usize) {
+        let Some(session) = self.core.sessions.get_mut(id) else { return };
+        let own = count.min(session.output.sendable().len());
+        session.output.mark_sent(own);
+        session.bytes_out += count as u64;
+        self.core.stats.net_output += count as u64;
+        self.core.stats.writes += 1;
+        if count > own {
+            self.core.stats.repl_output += (count - own) as u64;
+            self.core.replica_sent(id, count - own);
+        }
+    }
+
+    /// The disk or the replicas have confirmed a ticket (`Release::After`): replies that waited for it are listed as ready.
+    pub(crate) fn confirmed(core: &mut Core, ticket: u64) {
+        for id in core.sessions.ids() {
+            let session = core.sessions.get_mut(id).expect("just listed");
+            if session.output.is_held() && session.output.confirmed(ticket) {
+                core.sessions.list_id(id);
+            }
+        }
+    }
+
+    /// When the next turn is due though nothing happens: a deadline of a waiting session or the end of a pause.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let pause = self.core.pause.map(|pause| pause.until);
+        self.core.blocking.next_deadline().into_iter().chain(pause).min()
+    }
+
+    /// The configuration as it stands.
+    #[must_use]
+    pub fn config(&self) -> &ServerConfig {
+        &self.core.config
+    }
+
+    /// The engine without its data.
+    #[must_use]
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// The engine without its data, for the shell to say what it found at the start (paths, identities).
+    pub fn core_mut(&mut self) -> &mut Core {
+        &mut self.core
+    }
+
+    /// The data.
+    #[must_use]
+    pub fn keyspace(&self) -> &Keyspace {
+        &self.keyspace
+    }
+
+    /// The data, to be filled before the first turn.
+    pub fn keyspace_mut(&mut self) -> &mut Keyspace {
+        &mut self.keyspace
+    }
+
+    /// The data, taken out: a loader's engine has done its work.
+    #[must_use]
+    pub fn into_keyspace(self) -> Keyspace {
+        self.keyspace
+    }
+
+    /// Runs a command of a stream that was accepted elsewhere (an AOF being loaded, our master): no gates, nothing propagated, no reply
+    /// but an error, which says what was wrong with it. `session` keeps the selected database and an open transaction.
+    pub fn apply(&mut self, session: &mut Session, argv: &[&[u8]]) -> Result<(), String> {
+        dispatch::apply(&mut self.keyspace, &mut self.core, session, argv)
+    }
+
+    fn opened(&mut self, id: SessionId, peer: SocketName, local: SocketName) {
+        let mut session = Session::new(id, peer, local, self.core.now);
+        session.authenticated = self.core.config.requirepass.is_empty();
+        let refused = if self.core.sessions.len() as u64 >= u64::from(self.core.config.maxclients) {
+            self.core.stats.rejected_connections += 1;
+            Some("ERR max number of clients reached")
+        } else if self.core.config.protected_mode && session.authenticated && !session.peer.is_local() {
+            Some(PROTECTED_MODE)
+        } else {
+            None
+        };
+        self.core.stats.connections += 1;
+        if let Some(text) = refused {
+            Writer::new(&mut session.output.bytes, Protocol::Resp2).error(text);
+            self.core.close(&mut session, Closing::AfterFlush);
+            self.core.sessions.list(&mut session);
+        }
+        self.core.sessions.insert(Box::new(session));
+    }
+
+    fn received(&mut self, id: SessionId, bytes: &[u8]) {
+        let Some(mut session) = self.core.sessions.take(id) else { return };
+        session.last_heard = self.core.now.mono;
+        session.bytes_in += bytes.len() as u64;
+        self.core.stats.net_input += bytes.len() as u64;
+        self.core.stats.reads += 1;
+        if session.closing.is_some() {
+            self.core.sessions.put_back(session);
+            return;
+        }
+        let session = if session.rest.is_empty() {
+            let (mut session, used) = self.process(session, bytes);
+            session.rest.extend_from_slice(&bytes[used..]);
+            session
+        } else {
+            if let Some(partial) = &session.partial
+                && session.rest.capacity() < partial.needs()
+            {
+                let more = partial.needs().min(2 * session.rest.capacity().max(64 * 1024));
+                session.rest.reserve(more.saturating_sub(session.rest.len()));
+            }
+            session.rest.extend_from_slice(bytes);
+            self.process_rest(session)
+        };
+        self.limit_input(session);
+    }
+
+    fn process_rest(&mut self, mut session: Box<Session>) -> Box<Session> {
+        let mut rest = std::mem::take(&mut session.rest);
+        let (mut session, used) = self.process(session, &rest);
+        if used == rest.len() && rest.capacity() > 64 * 1024 {
+            rest = Vec::new();
+        } else {
+            rest.drain(..used);
+        }
+        session.rest = rest;
+        session
+    }
+
+    fn limit_input(&mut self, mut session: Box<Session>) {
+        let unread = session.rest.len() + session.multi.as_ref().map_or(0, |multi| multi.bytes);
+        if unread as u64 > self.core.config.client_query_buffer_limit && session.is_client() {
+            self.core.stats.query_buffer_closed += 1;
+            self.core.close(&mut session, Closing::Now);
+        }
+        self.core.sessions.put_back(session);
+    }
+
+    /// Runs the whole commands at the front of `buffer` until the session has to stop; returns how many bytes are spent.
+    fn process(&mut self, mut session: Box<Session>, buffer: &[u8]) -> (Box<Session>, usize) {
+        let mut used = 0;
+        let mut partial = session.partial.take();
+        let mut requests = std::mem::take(&mut self.requests);
+        while !session.is_stopped() && used < buffer.len() {
+            let unread = &buffer[used..];
+            let limits = self.limits(&session);
+            let at_most = if session.authenticated { BATCH } else { 1 };
+            let outcome = requests.parse(partial.take(), unread, &limits, at_most);
+            self.prefetch(&session, &requests, unread);
+            let (back, ran) = self.run_batch(session, &requests, unread);
+            session = back;
+            used += ran.unwrap_or(requests.consumed());
+            if ran.is_some() {
+                continue;
+            }
+            if let Err(error) = outcome {
+                let text = format!("ERR {error}");
+                self.core.stats.error(&text);
+                Writer::new(&mut session.output.bytes, session.protocol).error(&text);
+                self.core.sessions.list(&mut session);
+                self.core.close(&mut session, Closing::AfterFlush);
+                used = buffer.len();
+            } else if requests.len() < at_most {
+                session.partial = requests.take_partial();
+                break;
+            }
+        }
+        self.requests = requests;
+        (session, used)
+    }
+
+    /// Runs a batch. `Some(bytes)`: it stopped behind so many bytes, and what follows is to be read again.
+    fn run_batch(
+        &mut self,
+        mut session: Box<Session>,
+        requests: &Requests,
+        buffer: &[u8],
+    ) -> (Box<Session>, Option<usize>) {
+        let mut before = 0;
+        for index in 0..requests.len() {
+            let argv: SmallVec<[&[u8]; 16]> = requests.arguments(index, buffer).collect();
+            let mut out = std::mem::take(&mut session.output.bytes);
+            let next = dispatch::request(&mut self.keyspace, &mut self.core, &mut session, &mut out, &argv);
+            session.output.bytes = out;
+            if !session.output.bytes.is_empty() {
+                self.core.sessions.list(&mut session);
+            }
+            if next == Next::Stay {
+                return (session, Some(before));
+            }
+            before = requests.consumed_by(index);
+            if self.core.blocking.has_ready() {
+                let id = session.id;
+                self.core.sessions.put_back(session);
+                self.serve();
+                session = self.core.sessions.take(id).expect("only an input removes a session");
+            }
+            if session.is_stopped() || !session.authenticated {
+                return (session, Some(before));
+            }
+        }
+        (session, None)
+    }
+
+    fn limits(&self, session: &Session) -> Limits {
+        if session.is_client() && !session.authenticated {
+            Limits::of_stranger()
+        } else {
+            Limits::of_peer(self.core.config.proto_max_bulk_len.min(i64::MAX as u64) as i64)
+        }
+    }
+
+    /// Brings the first key of each command of the batch near: behind a deep pipeline memory latency rules.
+    fn prefetch(&mut self, session: &Session, requests: &Requests, buffer: &[u8]) {
+        if requests.len() < 2 {
+            return;
+        }
+        let db = self.keyspace.db(session.db);
+        for index in 0..requests.len() {
+            if let Some(key) = requests.arguments(index, buffer).nth(1) {
+                db.prefetch(key);
+            }
+        }
+    }
+
+    /// Serves whoever waits for what has become ready, until nothing new becomes ready.
+    fn serve(&mut self) {
+        while self.core.blocking.has_ready() {
+            let (place, waiting) = self.core.blocking.take_ready();
+            for id in waiting {
+                if let Some((db, key)) = &place
+                    && !self.keyspace.db(*db).contains(key)
+                {
+                    break;
+                }
+                self.run_again(id, Wake::Ready);
+            }
+        }
+    }
+
+    /// A blocked command runs again.
+    fn run_again(&mut self, id: SessionId, wake: Wake) {
+        let Some(mut session) = self.core.sessions.take(id) else { return };
+        let Some(blocked) = session.blocked.take() else {
+            self.core.sessions.put_back(session);
+            return;
+        };
+        let argv: SmallVec<[&[u8]; 16]> = blocked.argv.iter().map(|argument| &**argument).collect();
+        let row = self.core.table.find(&argv).expect("a blocked command was found before");
+        let mut out = std::mem::take(&mut session.output.bytes);
+        let how = How::Alone(Some(wake));
+        let again = dispatch::run(&mut self.keyspace, &mut self.core, &mut session, &mut out, &argv, row, how);
+        session.output.bytes = out;
+        drop(argv);
+        if again.is_some() {
+            assert_eq!(wake, Wake::Ready, "a command that timed out must reply");
+            session.blocked = Some(blocked);
+        } else {
+            self.core.blocking.leave(id, &blocked);
+            self.core.sessions.list(&mut session);
+            self.core.resumed.push(id);
+        }
+        self.core.sessions.put_back(session);
+    }
+
+    /// Ends waits whose deadline has come, and a pause whose time is over.
+    fn timeouts(&mut self) {
+        let now = self.core.now.mono;
+        for id in self.core.blocking.due(now) {
+            self.run_again(id, Wake::TimedOut);
+        }
+        if self.core.pause.is_some_and(|pause| pause.until <= now) {
+            self.core.unpause();
+        }
+        for id in std::mem::take(&mut self.core.to_time_out) {
+            self.run_again(id, Wake::TimedOut);
+        }
+    }
+
+    /// Lets unblocked sessions go on with what they had sent meanwhile.
+    fn go_on(&mut self) {
+        while let Some(id) = self.core.resumed.pop() {
+            let Some(session) = self.core.sessions.take(id) else { continue };
+            let session =
+                if session.rest.is_empty() || session.is_stopped() { session } else { self.process_rest(session) };
+            self.limit_input(session);
+            self.serve();
+        }
+    }
+
+    fn closed(&mut self, id: SessionId) {
+        let Some(mut session) = self.core.sessions.remove(id) else { return };
+        if let Some(blocked) = session.blocked.take() {
+            self.core.blocking.leave(id, &blocked);
+        }
+        self.core.unwatch(&mut session);
+        self.core.pubsub.forget(&mut session);
+        if session.is_replica() {
+            self.core.replica_gone(&session);
+        }
+    }
+
+    fn link(&mut self, input: crate::LinkInput<'_>) {
+        self.core.link(&mut self.keyspace, input);
+    }
+
+    fn tick(&mut self) {
+        let now = self.core.now.mono;
+        if self.core.active_expire {
+            self.keyspace.expire_step(EXPIRE_BUDGET);
+            self.core.reap(&mut self.keyspace, None);
+        }
+        self.core.stats.sample(now);
+        self.core.stats.peak_memory = self.core.stats.peak_memory.max((self.core.host.used_memory)());
+        self.core.persistence_tick(&mut self.keyspace);
+        self.core.replication_tick(&mut self.keyspace);
+        if now >= self.core.next_census {
+            self.core.next_census = now + Duration::from_secs(1);
+            self.core.census();
+        }
+    }
+
+    /// Lets a session's output leave as far as it may, and closes it if there is too much of it.
+    fn release(&mut self, id: SessionId, release: Release, ready: &mut Vec<SessionId>) {
+        let now = self.core.now.mono;
+        let Some(session) = self.core.sessions.get_mut(id) else { return };
+        session.listed = false;
+        match release {
+            Release::Now => session.output.release(),
+            Release::After(ticket) => session.output.hold(ticket),
+        }
+        if session.is_replica() {
+            // Replicas stand first.
+            ready.insert(0, id);
+        } else if !session.output.sendable().is_empty() {
+            ready.push(id);
+        }
+        let exceeded = session.exceeds_output_limit(&self.core.config, now);
+        if exceeded && session.closing != Some(Closing::Now) {
+            session.closing = Some(Closing::Now);
+            self.core.stats.output_buffer_closed += 1;
+            self.core.effects.push(Effect::Close { id, how: Closing::Now });
+        }
+    }
+}
+
+impl Core {
+    /// SIGTERM or SIGINT.
+    fn terminate(&mut self, keyspace: &mut Keyspace) {
+        self.shutdown(keyspace, crate::Shutdown { code: 0 });
+    }
+
+    /// Once a second: idle clients and slow readers are closed.
+    fn census(&mut self) {
+        let (now, idle) = (self.now.mono, Duration::from_secs(self.config.timeout_s.into()));
+        let mut close = Vec::new();
+        for session in self.sessions.iter() {
+            let is_idle = !idle.is_zero()
+                && now.saturating_sub(session.last_heard) > idle
+                && session.blocked.is_none()
+                && !session.is_subscriber();
+            if session.is_client() && is_idle {
+                close.push(session.id);
+            }
+        }
+        for id in self.sessions.ids() {
+            let session = self.sessions.get_mut(id).expect("just listed");
+            if session.soft_limit_since.is_some() && session.exceeds_output_limit(&self.config, now) {
+                self.stats.output_buffer_closed += 1;
+                close.push(id);
+            }
+        }
+        for id in close {
+            let Some(mut session) = self.sessions.take(id) else { continue };
+            self.close(&mut session, Closing::Now);
+            self.sessions.put_back(session);
+        }
+    }
+
+    /// Ends a pause: whoever was stopped by it goes on.
+    pub(crate) fn unpause(&mut self) {
+        self.pause = None;
+        for id in self.sessions.ids() {
+            let session = self.sessions.get_mut(id).expect("just listed");
+            if std::mem::take(&mut session.postponed) {
+                self.resumed.push(id);
+            }
+        }
+        self.resumed.reverse();
+    }
+
+    /// Every waiting session gets an error instead: the node became a replica.
+    pub(crate) fn unblock_all(&mut self, refusal: &Refusal) {
+        for id in self.sessions.ids() {
+            self.unblock(id, refusal);
+        }
+    }
+
+    /// A waiting session gets an error instead; returns whether it waited.
+    pub(crate) fn unblock(&mut self, id: SessionId, refusal: &Refusal) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else { return false };
+        let Some(blocked) = session.blocked.take() else { return false };
+        Writer::new(&mut session.output.bytes, session.protocol).error(&refusal.to_string());
+        self.blocking.leave(id, &blocked);
+        self.sessions.list_id(id);
+        self.resumed.push(id);
+        true
+    }
+
+    /// The session watches nothing any more.
+    pub(crate) fn unwatch(&mut self, session: &mut Session) {
+        for watched in session.watched.drain(..) {
+            self.watch.remove(watched.db, &watched.key);
+        }
+    }
+}
+
+impl Session {
+    /// Whether its output is beyond client-output-buffer-limit, hard or soft. A soft limit begins to count at the first call.
+    fn exceeds_output_limit(&mut self, config: &ServerConfig, now: Duration) -> bool {
+        let limits = &config.client_output_buffer_limit;
+        let limit = match &self.kind {
+            Kind::Replica(_) => limits.replica,
+            Kind::Normal if self.is_subscriber() => limits.pubsub,
+            Kind::Normal => limits.normal,
+            Kind::Master | Kind::Loader => return false,
+        };
+        let waiting = self.output.waiting() as u64;
+        if limit.hard_bytes > 0 && waiting > limit.hard_bytes {
+            return true;
+        }
+        if limit.soft_bytes == 0 || waiting <= limit.soft_bytes {
+            self.soft_limit_since = None;
+            return false;
+        }
+        let since = *self.soft_limit_since.get_or_insert(now);
+        now.saturating_sub(since) > Duration::from_secs(limit.soft_seconds.into())
+    }
+}
+
+/// The configured thresholds of small encodings.
+fn encodings(config: &ServerConfig, seed: quorate_collections::HashSeed) -> Encodings {
+    Encodings {
+        hash_max_listpack_entries: config.hash_max_listpack_entries,
+        hash_max_listpack_value: config.hash_max_listpack_value,
+        list_max_listpack_size: config.list_max_listpack_size,
+        set_max_intset_entries: config.set_max_intset_entries,
+        set_max_listpack_entries: config.set_max_listpack_entries,
+        set_max_listpack_value: config.set_max_listpack_value,
+        zset_max_listpack_entries: config.zset_max_listpack_entries,
+        zset_max_listpack_value: config.zset_max_listpack_value,
+        seed,
+    }
+}
+
+/// What a stranger from another machine is told. Source: Redis's protected mode, whose first sentence clients recognise.
+const PROTECTED_MODE: &str = "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to connect from external computers, either set a password with 'requirepass', or disable protected mode with 'CONFIG SET protected-mode no' from the loopback interface or '--protected-mode no' at the start, knowing that everybody who reaches this port then owns the data.";

@@ -1,0 +1,47 @@
+//! Keyspace events: which class an event belongs to, and the channels it goes to (`notify-keyspace-events`).
+
+use quorate_keyspace::DbIndex;
+
+use crate::core::Core;
+use crate::session::Session;
+
+/// The class letter of an event, as notify-keyspace-events spells it. An unknown event is a programmer's error.
+/// Source: Redis's documentation of keyspace notifications.
+fn class_of(event: &str) -> char {
+    match event {
+        "del" | "expire" | "persist" | "rename_from" | "rename_to" | "copy_to" | "move_from" | "move_to"
+        | "restore" => 'g',
+        "set" | "setrange" | "append" | "incrby" | "decrby" | "incrbyfloat" | "getdel" | "setbit" | "getset" => '$',
+        "lpush" | "rpush" | "lpop" | "rpop" | "linsert" | "lset" | "lrem" | "ltrim" | "sortstore" => 'l',
+        "sadd" | "srem" | "spop" | "sinterstore" | "sunionstore" | "sdiffstore" => 's',
+        "hset" | "hdel" | "hincrby" | "hincrbyfloat" => 'h',
+        "zadd" | "zincr" | "zrem" | "zremrangebyscore" | "zremrangebyrank" | "zremrangebylex" | "zpopmin"
+        | "zpopmax" | "zdiffstore" | "zinterstore" | "zunionstore" | "zrangestore" => 'z',
+        "expired" => 'x',
+        "evicted" => 'e',
+        "keymiss" => 'm',
+        "new" => 'n',
+        _ => panic!("event {event:?} has no class: name it in notify.rs"),
+    }
+}
+
+impl Core {
+    /// Publishes a keyspace event, if its class is switched on. `current` is the session whose command caused it.
+    pub(crate) fn notify(&mut self, db: DbIndex, key: &[u8], event: &'static str, current: Option<&mut Session>) {
+        let class = class_of(event);
+        let classes = self.config.notify_keyspace_events;
+        if classes.is_empty() || !classes.has(class) {
+            return;
+        }
+        let mut current = current;
+        if classes.has('K') {
+            let mut channel = format!("__keyspace@{}__:", db.0).into_bytes();
+            channel.extend_from_slice(key);
+            self.publish(&channel, event.as_bytes(), current.as_deref_mut());
+        }
+        if classes.has('E') {
+            let channel = format!("__keyevent@{}__:{event}", db.0);
+            self.publish(channel.as_bytes(), key, current);
+        }
+    }
+}
