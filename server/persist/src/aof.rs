@@ -6,3 +6,4 @@
 pub mod append;
 pub mod load;
 pub mod manifest;
+pub mod rewrite;

@@ -4,8 +4,14 @@
 //! (an optional expiry, the type, the key, the value), an EOF opcode and the CRC-64 of everything before it.
 //! Source: Redis's rdb.h and the files that Redis 6 to 7.4 write; numbers and names are the format's.
 
+pub mod dump;
+mod encode;
+mod input;
+pub mod object;
+pub mod read;
 pub mod seal;
 pub mod write;
+mod ziplist;
 
 use std::io;
 
@@ -53,6 +59,8 @@ pub struct RdbInfo {
     pub keys_loaded: u64,
     /// Keys that were left out because they had expired.
     pub keys_expired: u64,
+    /// Function libraries that were left out: there is no scripting yet.
+    pub functions_skipped: u64,
     /// Bytes read, the checksum included.
     pub bytes: u64,
 }

@@ -1,8 +1,20 @@
 //! Reading a log back: commands and annotations, in order, with the byte where a broken tail begins.
+//!
+//! A file that ends in the middle of a command or of a transaction is *truncated*: its good part ends before that command,
+//! or before the transaction's MULTI. Anything else that is not RESP is an error. Transactions are handed on as they are
+//! (MULTI, commands, EXEC): whoever runs them must apply nothing before EXEC.
 
-use std::io;
+use std::io::{self, BufRead};
 
 use crate::rdb::ReplicationPoint;
+
+/// The longest line, and so the longest annotation, that is read. Source: commands in a log need 32.
+const MAX_LINE: usize = 4096;
+/// How many arguments a command of a log may have. Source: the limit on a client's multibulk, INT_MAX in Redis 7, less what
+/// no write command of ours emits.
+const MAX_ARGS: u64 = 16 * 1024 * 1024;
+/// How much is allocated ahead of the bytes that fill it.
+const STEP: usize = 1024 * 1024;
 
 /// One thing found in a log.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,7 +40,7 @@ pub enum Ending {
     },
 }
 
-/// Why a log could not be read.
+/// Why a log could not be read. Offsets count from where the reading began, plus the `start` that the caller gave.
 #[derive(Debug, thiserror::Error)]
 pub enum AofError {
     /// The reader failed.
@@ -57,11 +69,254 @@ pub enum AofError {
     },
 }
 
-/// Reads the commands of one file (without an RDB preamble) and hands each to `run`, whose error ends the load.
+/// Reads the commands of one file and hands each to `run`, whose error ends the load. `start` is how many bytes of the file
+/// (an RDB preamble) were read before: offsets count from the file's beginning.
 pub fn read_commands(
-    input: &mut dyn io::Read,
+    input: &mut dyn BufRead,
+    start: u64,
     run: &mut dyn FnMut(Entry<'_>) -> Result<(), String>,
 ) -> Result<Ending, AofError> {
-    let _ = (input, run);
-    todo!()
+    let mut reader = Reader { input, offset: start, bytes: Vec::new(), ends: Vec::new() };
+    let mut multi_at = None;
+    loop {
+        let at = reader.offset;
+        let entry = match reader.entry() {
+            Ok(entry) => entry,
+            Err(Stop::End) if reader.offset == at && multi_at.is_none() => {
+                return Ok(Ending::Clean { bytes: at });
+            }
+            Err(Stop::End) => {
+                return Ok(Ending::Truncated { valid: multi_at.unwrap_or(at) });
+            }
+            Err(Stop::Error(error)) => return Err(error),
+        };
+        let refused = |reason| AofError::Refused { offset: at, reason };
+        match entry {
+            Raw::Unknown => {}
+            Raw::Point(point, epoch) => run(Entry::Point(point, epoch)).map_err(refused)?,
+            Raw::Command => {
+                let argv = reader.argv();
+                if argv[0].eq_ignore_ascii_case(b"multi") {
+                    multi_at = multi_at.or(Some(at));
+                } else if argv[0].eq_ignore_ascii_case(b"exec") {
+                    multi_at = None;
+                }
+                run(Entry::Command(&argv)).map_err(refused)?;
+            }
+        }
+    }
+}
+
+/// Why reading stopped.
+enum Stop {
+    End,
+    Error(AofError),
+}
+
+enum Raw {
+    Command, // its arguments are in the reader
+    Point(ReplicationPoint, u64),
+    Unknown, // an annotation of somebody else
+}
+
+struct Reader<'r> {
+    input: &'r mut dyn BufRead,
+    offset: u64,
+    bytes: Vec<u8>,   // the current command's arguments, one after the other
+    ends: Vec<usize>, // where each ends in `bytes`
+}
+
+impl Reader<'_> {
+    fn entry(&mut self) -> Result<Raw, Stop> {
+        let at = self.offset;
+        let line = self.line()?;
+        if let Some(annotation) = line.strip_prefix(b"#") {
+            let point = annotation.strip_prefix(b"Q:").and_then(super::append::parse_point);
+            return Ok(point.map_or(Raw::Unknown, |(point, epoch)| Raw::Point(point, epoch)));
+        }
+        let count = number(&line, b'*').ok_or(format_error(at, "expected '*' and a number of arguments"))?;
+        if count == 0 || count > MAX_ARGS {
+            return Err(format_error(at, "a command must have between one argument and 16 million"));
+        }
+        self.bytes.clear();
+        self.ends.clear();
+        for _ in 0..count {
+            let at = self.offset;
+            let line = self.line()?;
+            let len = number(&line, b'$').ok_or(format_error(at, "expected '$' and a length"))?;
+            self.argument(len)?;
+        }
+        Ok(Raw::Command)
+    }
+
+    fn argument(&mut self, len: u64) -> Result<(), Stop> {
+        let mut left = usize::try_from(len).map_err(|_| format_error(self.offset, "the length is out of range"))?;
+        while left > 0 {
+            let buffer = self.fill()?;
+            let taken = buffer.len().min(left).min(STEP);
+            // Grows by what has arrived: a length alone allocates nothing.
+            let (bytes, part) =
+                (&mut self.bytes, &self.input.fill_buf().map_err(|source| io_error(self.offset, source))?[..taken]);
+            bytes.extend_from_slice(part);
+            self.consume(taken);
+            left -= taken;
+        }
+        self.ends.push(self.bytes.len());
+        let at = self.offset;
+        for expected in *b"\r\n" {
+            let buffer = self.fill()?;
+            if buffer[0] != expected {
+                return Err(format_error(at, "an argument must end with CRLF"));
+            }
+            self.consume(1);
+        }
+        Ok(())
+    }
+
+    fn argv(&self) -> Vec<&[u8]> {
+        let mut from = 0;
+        let slice = |end: &usize| &self.bytes[std::mem::replace(&mut from, *end)..*end];
+        self.ends.iter().map(slice).collect()
+    }
+
+    /// A line without its end. Redis takes a bare LF in a log; so do we.
+    fn line(&mut self) -> Result<Vec<u8>, Stop> {
+        let at = self.offset;
+        let mut line = Vec::new();
+        loop {
+            let buffer = self.fill()?;
+            let end = buffer.iter().position(|byte| *byte == b'\n');
+            let taken = end.map_or(buffer.len(), |end| end + 1);
+            line.extend_from_slice(&buffer[..taken.min(MAX_LINE + 1)]);
+            self.consume(taken);
+            if line.len() > MAX_LINE {
+                return Err(format_error(at, "the line is too long"));
+            }
+            if end.is_some() {
+                line.pop();
+                line.pop_if(|byte| *byte == b'\r');
+                return Ok(line);
+            }
+        }
+    }
+
+    /// What is buffered, never empty: the input's end is a [`Stop`].
+    fn fill(&mut self) -> Result<&[u8], Stop> {
+        let offset = self.offset;
+        loop {
+            match self.input.fill_buf() {
+                Ok([]) => return Err(Stop::End),
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(io_error(offset, source)),
+            }
+        }
+        self.input.fill_buf().map_err(|source| io_error(offset, source))
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.input.consume(count);
+        self.offset += count as u64;
+    }
+}
+
+fn format_error(offset: u64, what: &'static str) -> Stop {
+    Stop::Error(AofError::Format { offset, what })
+}
+
+fn io_error(offset: u64, source: io::Error) -> Stop {
+    Stop::Error(AofError::Io { offset, source })
+}
+
+fn number(line: &[u8], sign: u8) -> Option<u64> {
+    let digits = line.strip_prefix(&[sign])?;
+    if digits.first() == Some(&b'+') {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::append::annotation;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(log: &[u8], expected: &str) {
+        let mut seen = Vec::new();
+        let ending = read_commands(&mut io::BufReader::with_capacity(3, log), 0, &mut |entry| {
+            seen.push(match entry {
+                Entry::Command(argv) => {
+                    argv.iter().map(|arg| String::from_utf8_lossy(arg)).collect::<Vec<_>>().join(" ")
+                }
+                Entry::Point(point, epoch) => format!("@{}/{}/{epoch}", point.offset, point.db),
+            });
+            Ok(())
+        });
+        seen.push(match ending {
+            Ok(Ending::Clean { bytes }) => format!("clean {bytes}"),
+            Ok(Ending::Truncated { valid }) => format!("truncated {valid}"),
+            Err(error) => error.to_string(),
+        });
+        assert_eq!(seen.join("|"), expected, "{:?}", String::from_utf8_lossy(log));
+    }
+
+    const SET: &[u8] = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nv\n\r\n";
+
+    #[test]
+    fn commands_and_annotations_are_read_in_order() {
+        check(b"", "clean 0");
+        check(SET, "SET k v\n|clean 28");
+        let point = ReplicationPoint { replid: [b'a'; 40], offset: 77, db: 3 };
+        let mut log = annotation(&point, 9);
+        log.extend_from_slice(b"#TS:1700000000\r\n");
+        log.extend_from_slice(SET);
+        check(&log, &format!("@77/3/9|SET k v\n|clean {}", log.len()));
+    }
+
+    #[test]
+    fn every_cut_of_a_command_is_a_truncation_before_it() {
+        for cut in 1..SET.len() {
+            let log = [SET, &SET[..cut]].concat();
+            check(&log, "SET k v\n|truncated 28");
+        }
+    }
+
+    #[test]
+    fn an_open_transaction_is_cut_before_its_multi() {
+        let multi = b"*1\r\n$5\r\nMULTI\r\n";
+        let exec = b"*1\r\n$4\r\nEXEC\r\n";
+        check(&[multi, SET, exec].concat(), "MULTI|SET k v\n|EXEC|clean 57");
+        check(&[SET, multi, SET].concat(), "SET k v\n|MULTI|SET k v\n|truncated 28");
+        check(&[SET, multi, SET, &exec[..5]].concat(), "SET k v\n|MULTI|SET k v\n|truncated 28");
+    }
+
+    #[test]
+    fn what_is_not_a_log_is_refused_with_its_place() {
+        check(b"PING\r\n", "bad file format at byte 0: expected '*' and a number of arguments");
+        check(b"*0\r\n", "bad file format at byte 0: a command must have between one argument and 16 million");
+        check(b"*1\r\n:1\r\n", "bad file format at byte 4: expected '$' and a length");
+        check(b"*1\r\n$-1\r\n", "bad file format at byte 4: expected '$' and a length");
+        check(b"*1\r\n$1\r\nab\r\n", "bad file format at byte 9: an argument must end with CRLF");
+        check(&[b'*'; 5000], "bad file format at byte 0: the line is too long");
+        check(b"*9999999\r\n$99999999999\r\nx", "truncated 0");
+    }
+
+    #[test]
+    fn a_refusal_ends_the_load_where_it_happened() {
+        let log = [SET, SET].concat();
+        let mut count = 0;
+        let result = read_commands(&mut &log[..], 100, &mut |_| {
+            count += 1;
+            if count == 2 { Err("no".to_owned()) } else { Ok(()) }
+        });
+        assert_eq!(result.unwrap_err().to_string(), "command at byte 128 was refused: no");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(log in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = read_commands(&mut &log[..], 0, &mut |_| Ok(()));
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! The second stage of a snapshot, off the engine's thread: compression and the checksum.
 
-use super::write::Chunk;
+use quorate_collections::{crc64::Crc64, lzf};
+
+use super::encode::{put_len, special, split};
 
 /// Is the RDB summed? (`rdbchecksum`) Without it the eight bytes are zero, which a load takes as "not summed".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,27 +13,52 @@ pub enum Checksum {
     None,
 }
 
-/// Turns raw chunks, in order, into the bytes of an RDB.
-#[derive(Debug)]
+/// Turns an RDB writer's chunks, in order, into the bytes of an RDB.
 pub struct Sealer {
-    checksum: Checksum,
+    crc: Option<Crc64>,
 }
 
 impl Sealer {
     /// A sealer for one RDB.
     pub fn new(checksum: Checksum) -> Self {
-        Sealer { checksum }
+        Sealer { crc: (checksum == Checksum::Crc64).then(Crc64::new) }
     }
 
-    /// Appends the final bytes of `chunk` to `out`.
-    pub fn seal(&mut self, chunk: &Chunk, out: &mut Vec<u8>) {
-        let _ = (chunk, out);
-        todo!()
+    /// Appends the final bytes of `chunk`, one drained of the writer, to `out`.
+    pub fn seal(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+        let from = out.len();
+        let (bytes, marks) = split(chunk);
+        let mut done = 0;
+        for mark in marks {
+            let (start, end) = (mark.start as usize, mark.end as usize);
+            out.extend_from_slice(&bytes[done..start]);
+            seal_string(&bytes[start..end], out);
+            done = end;
+        }
+        out.extend_from_slice(&bytes[done..]);
+        if let Some(crc) = &mut self.crc {
+            crc.update(&out[from..]);
+        }
     }
 
     /// Appends the checksum: call it after the writer's last chunk.
     pub fn finish(self, out: &mut Vec<u8>) {
-        let _ = (self.checksum, out);
-        todo!()
+        let sum = self.crc.map_or(0, |crc| crc.value());
+        out.extend_from_slice(&sum.to_le_bytes());
+    }
+}
+
+fn seal_string(text: &[u8], out: &mut Vec<u8>) {
+    match lzf::compress(text) {
+        Some(packed) => {
+            out.push(special::LZF);
+            put_len(out, packed.len() as u64);
+            put_len(out, text.len() as u64);
+            out.extend_from_slice(&packed);
+        }
+        None => {
+            put_len(out, text.len() as u64);
+            out.extend_from_slice(text);
+        }
     }
 }
