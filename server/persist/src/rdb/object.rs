@@ -13,7 +13,7 @@ use quorate_keyspace::{End, Hash, Limits, List, Malformed, Set, Value, ValueRef,
 
 use super::encode::Encoder;
 use super::input::{Input, parse_score};
-use super::ziplist::{read_ziplist, read_zipmap};
+use super::ziplist::{Checked, read_ziplist, read_zipmap};
 use super::{RdbError, kind};
 
 /// Containers of a QUICKLIST_2 node. Source: Redis's quicklist.h.
@@ -135,6 +135,7 @@ pub(super) fn decode(input: &mut Input<'_>, kind: u8, limits: &Arc<Limits>) -> R
         Err(Malformed::Empty) => Ok(Decoded::Empty),
         Err(Malformed::Odd) => Err(input.corrupt("an odd number of elements in a listpack of pairs")),
         Err(Malformed::Duplicate) => Err(input.corrupt("a member or field occurs twice")),
+        Err(Malformed::Order) => Err(input.corrupt("members out of order")),
         Err(Malformed::Score) => Err(input.corrupt("a score that is not a number")),
     }
 }
@@ -246,10 +247,7 @@ fn decode_zset(input: &mut Input<'_>, kind: u8, limits: &Arc<Limits>) -> Result<
 }
 
 /// Calls `each` with every pair of a ziplist.
-fn read_pairs(
-    ziplist: &[u8],
-    each: &mut dyn FnMut(&[u8], Element<'_>) -> Result<(), &'static str>,
-) -> Result<(), &'static str> {
+fn read_pairs(ziplist: &[u8], each: &mut dyn FnMut(&[u8], Element<'_>) -> Checked) -> Checked {
     let mut first: Option<Vec<u8>> = None;
     read_ziplist(ziplist, &mut |element| match first.take() {
         Some(first) => each(&first, element),

@@ -10,7 +10,7 @@ use quorate_keyspace::{Keyspace, Ttl, UnixMs};
 use super::input::Input;
 use super::object::{Decoded, decode};
 use super::seal::Checksum;
-use super::{READ_VERSIONS, RdbError, RdbHeader, RdbInfo, ReplicationPoint, kind, opcode};
+use super::{READ_VERSIONS, RdbError, RdbInfo, ReplicationPoint, kind, opcode};
 
 /// What becomes of a key that has expired by the time it is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

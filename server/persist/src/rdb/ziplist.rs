@@ -5,11 +5,11 @@
 
 use quorate_collections::listpack::Element;
 
+/// Is it as it should be, or what is wrong?
+pub(super) type Checked = Result<(), &'static str>;
+
 /// Calls `each` with every element of a ziplist.
-pub(super) fn read_ziplist(
-    bytes: &[u8],
-    each: &mut dyn FnMut(Element<'_>) -> Result<(), &'static str>,
-) -> Result<(), &'static str> {
+pub(super) fn read_ziplist(bytes: &[u8], each: &mut dyn FnMut(Element<'_>) -> Checked) -> Checked {
     const CUT: &str = "a ziplist is cut short";
     let (claimed, rest) = bytes.split_first_chunk::<4>().ok_or(CUT)?;
     if u32::from_le_bytes(*claimed) as usize != bytes.len() {
@@ -84,10 +84,7 @@ fn int<const N: usize>(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
 }
 
 /// Calls `each` with every key and value of a zipmap.
-pub(super) fn read_zipmap(
-    bytes: &[u8],
-    each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), &'static str>,
-) -> Result<(), &'static str> {
+pub(super) fn read_zipmap(bytes: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> Checked) -> Checked {
     const CUT: &str = "a zipmap is cut short";
     let mut rest = bytes.get(1..).ok_or(CUT)?;
     while rest.first() != Some(&0xFF) {
