@@ -107,7 +107,7 @@ fn storm(seed: u64, nodes: u16, durability: Durability) {
 
 #[test]
 fn storms_end_in_calm() {
-    for seed in 0..30 {
+    for seed in 0..20 {
         storm(seed, 2, Durability::Async);
         storm(seed, 3, Durability::Async);
         storm(seed, 3, Durability::Quorum);
