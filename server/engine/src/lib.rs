@@ -50,7 +50,7 @@ pub use blocking::{Timeout, Unit};
 pub use call::Call;
 pub use command::{Arity, Categories, Command, Flags, Group, Keys};
 pub use core::{Core, Standing};
-pub use effect::{Closing, Effect, Outputs, Shutdown};
+pub use effect::{Closing, Effect, Level, Memory, Outputs, Shutdown};
 pub use engine::Engine;
 pub use host::{Host, HostFacts};
 pub use input::{Input, Now, SocketName};
