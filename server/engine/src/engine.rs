@@ -139,23 +139,6 @@ impl Engine {
         }
     }
 
-    /// How many bytes wait to be sent to a session, held ones included.
-    #[must_use]
-    pub fn unsent(&self, id: SessionId) -> usize {
-        self.core.sessions.get(id).map_or(0, |session| session.output.waiting())
-    }
-
-    /// The outcome of `Effect::RewriteConfig`, for the client that asked. A turn must follow.
-    pub fn config_rewritten(&mut self, id: SessionId, outcome: Result<(), String>) {
-        let Some(session) = self.core.sessions.get_mut(id) else { return };
-        let mut out = Writer::new(&mut session.output.bytes, session.protocol);
-        match outcome {
-            Ok(()) => out.simple("OK"),
-            Err(text) => out.error(&format!("ERR {text}")),
-        }
-        self.core.sessions.list_id(id);
-    }
-
     /// The disk or the replicas have confirmed a ticket (`Release::After`): replies that waited for it are listed as ready.
     pub(crate) fn confirmed(core: &mut Core, ticket: u64) {
         for id in core.sessions.ids() {
@@ -164,6 +147,17 @@ impl Engine {
                 core.sessions.list_id(id);
             }
         }
+    }
+
+    /// The configuration file was written, or why not: whoever asked for it (CONFIG REWRITE) gets the reply.
+    pub fn config_rewritten(&mut self, id: SessionId, outcome: Result<(), String>) {
+        let Some(session) = self.core.sessions.get_mut(id) else { return };
+        let mut out = Writer::new(&mut session.output.bytes, session.protocol);
+        match outcome {
+            Ok(()) => out.simple("OK"),
+            Err(text) => out.error(&format!("ERR {text}")),
+        }
+        self.core.sessions.list_id(id);
     }
 
     /// When the next turn is due though nothing happens: a deadline of a waiting session or the end of a pause.

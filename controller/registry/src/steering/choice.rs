@@ -106,8 +106,7 @@ impl<'a> Round<'a> {
     fn awaits_someone(&self) -> bool {
         let restart = matches!(self.failover.cause, Cause::Founding | Cause::Restarted);
         self.view.group.nodes.keys().any(|node| match self.promise_of(node) {
-            // It answered this leader; the sentinels that hold it for down may just not have looked since.
-            Some((_, facts)) => facts.loading || self.view.is_down(node),
+            Some((_, facts)) => facts.loading,
             None => restart || !self.view.is_down(node),
         })
     }
