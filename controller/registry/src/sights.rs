@@ -160,3 +160,83 @@ impl Sights {
 fn fresh(now: Duration, at: Duration) -> bool {
     now.saturating_sub(at) <= STALE_AFTER
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sight(liveness: Liveness, facts: Option<(u64, u64)>) -> Sight {
+        let facts = facts.map(|(offset, age_ms)| {
+            let facts = NodeFacts {
+                run_id: "r".into(),
+                node_id: String::new(),
+                role: Role::Replica,
+                replid: "x".into(),
+                offset: Offset(offset),
+                master: None,
+                link_up: true,
+                link_down: Duration::ZERO,
+                priority: 100,
+                epoch: Epoch(1),
+                promised: Epoch(1),
+                data_epoch: Epoch(1),
+                data_known: true,
+                agent_port: 1,
+                loading: false,
+                paused: false,
+                replicas: vec![],
+            };
+            (facts, Duration::from_millis(age_ms))
+        });
+        let (facts, facts_age) = facts.map_or((None, Duration::ZERO), |(facts, age)| (Some(facts), age));
+        Sight { liveness, silent: Duration::ZERO, facts, facts_age }
+    }
+
+    /// Reports `(sentinel, at_ms, sight)`, then the verdict and the newest offset with its age at `now_ms`.
+    fn check(reports: &[(u64, u64, Sight)], now_ms: u64, verdict: (u32, u32), newest: Option<(u64, u64)>) {
+        let (group, node) = ("main".parse().expect("a word"), NodeKey::new("h", 1).expect("a port"));
+        let mut sights = Sights::default();
+        for (from, at, sight) in reports {
+            sights.report(Duration::from_millis(*at), RaftId(*from), &group, &node, sight.clone());
+        }
+        let now = Duration::from_millis(now_ms);
+        let seen = sights.verdict(now, &group, &node);
+        assert_eq!((seen.alive, seen.down), verdict);
+        let facts = sights.facts(now, &group, &node).map(|(facts, age)| (facts.offset.0, age.as_millis() as u64));
+        assert_eq!(facts, newest);
+    }
+
+    #[test]
+    fn down_needs_a_quorum_of_fresh_reports() {
+        use Liveness::{Alive, Gone, Suspect};
+        check(&[], 0, (0, 0), None);
+        check(
+            &[(1, 0, sight(Gone, None)), (2, 0, sight(Suspect, None)), (3, 0, sight(Alive, None))],
+            5000,
+            (1, 2),
+            None,
+        );
+        check(&[(1, 0, sight(Gone, None)), (2, 9, sight(Suspect, None))], 5001, (0, 1), None);
+        check(&[(1, 0, sight(Gone, None)), (1, 1, sight(Alive, None))], 2, (1, 0), None);
+        let verdict = Verdict { alive: 1, down: 2 };
+        assert!(verdict.is_down(2) && !verdict.is_down(3) && verdict.is_mostly_down());
+        assert!(!Verdict::default().is_down(0), "no reports are no agreement");
+    }
+
+    #[test]
+    fn the_newest_facts_count_whoever_reports_them() {
+        let alive = |offset, age| sight(Liveness::Alive, Some((offset, age)));
+        check(&[(1, 100, alive(7, 90)), (2, 50, alive(9, 10))], 200, (2, 0), Some((9, 160)));
+        check(&[(1, 100, alive(7, 0)), (2, 50, alive(9, 10))], 200, (2, 0), Some((7, 100)));
+        check(&[(1, 0, alive(7, 0))], 5001, (0, 0), None);
+    }
+
+    #[test]
+    fn what_the_registry_does_not_know_is_dropped() {
+        let (group, node) = ("main".parse().expect("a word"), NodeKey::new("h", 1).expect("a port"));
+        let mut sights = Sights::default();
+        sights.report(Duration::ZERO, RaftId(1), &group, &node, sight(Liveness::Alive, None));
+        sights.retain(&Registry::default());
+        assert!(sights.seen_by(Duration::ZERO, RaftId(1), &group, &node).is_none());
+    }
+}

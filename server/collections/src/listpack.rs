@@ -1,6 +1,34 @@
-//! A short sequence of strings and integers in one allocation: Redis's listpack, byte for byte.
+//! A short sequence of strings and integers in one allocation: Redis's listpack, byte for byte (so RDB files take it verbatim).
+//!
+//! ```text
+//! total bytes u32 | elements u16 (65535: too many to say) | element … | 0xFF          all little-endian
+//! element: encoding and data | length of that, backwards (7 bits a byte, so that a walk can go from the end to the front)
+//! ```
+//!
+//! Everything here is bounds-checked: a position that a change made stale may give nonsense or a panic, never more.
+//! Finding an element is a walk; whoever lets a listpack grow long pays for it.
 use crate::Malformed;
-use crate::text::{INT_TEXT_MAX, format_int};
+use crate::text::{INT_TEXT_MAX, format_int, parse_int};
+use std::ops::Range;
+
+const HEADER: usize = 6;
+const END: u8 = 0xff;
+/// The count in the header when it does not fit there.
+const COUNT_UNKNOWN: u16 = u16::MAX;
+/// Spare room asked for when the allocation is full: an eighth, so that pushes are cheap and short listpacks stay tight.
+const SPARE_DIVISOR: usize = 8;
+/// Unused room that is never worth giving back.
+const SLACK: usize = 64;
+
+// First bytes of an element: source, the listpack specification.
+const INT_13: u8 = 0b1100_0000; // 110xxxxx xxxxxxxx, signed
+const STRING_6: u8 = 0b1000_0000; // 10xxxxxx
+const STRING_12: u8 = 0b1110_0000; // 1110xxxx xxxxxxxx
+const STRING_32: u8 = 0xf0;
+const INT_16: u8 = 0xf1;
+const INT_24: u8 = 0xf2;
+const INT_32: u8 = 0xf3;
+const INT_64: u8 = 0xf4;
 
 /// One element as stored: an integer needs no formatting where an integer is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +40,11 @@ pub enum Element<'a> {
 }
 
 impl<'a> Element<'a> {
+    /// The element that `text` is stored as.
+    pub fn of(text: &'a [u8]) -> Self {
+        parse_int(text).map_or(Element::Bytes(text), Element::Int)
+    }
+
     /// The element's text: a slice of the listpack, or of `buffer` for an integer.
     pub fn text<'b>(&self, buffer: &'b mut [u8; INT_TEXT_MAX]) -> &'b [u8]
     where
@@ -22,14 +55,25 @@ impl<'a> Element<'a> {
             Element::Bytes(bytes) => bytes,
         }
     }
+
     /// The element's text, owned.
     pub fn to_vec(&self) -> Vec<u8> {
         self.text(&mut [0; INT_TEXT_MAX]).to_vec()
     }
+
+    /// The integer whose canonical text this is.
+    pub fn int(&self) -> Option<i64> {
+        match *self {
+            Element::Int(value) => Some(value),
+            Element::Bytes(bytes) => parse_int(bytes),
+        }
+    }
+
     /// Is the element's text `bytes`?
     pub fn is(&self, bytes: &[u8]) -> bool {
         self.text(&mut [0; INT_TEXT_MAX]) == bytes
     }
+
     /// The length of its text.
     pub fn text_len(&self) -> usize {
         self.text(&mut [0; INT_TEXT_MAX]).len()
@@ -40,7 +84,7 @@ impl<'a> Element<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pos(usize);
 
-/// A sequence of elements. Bytes: total length u32, element count u16 (65535: unknown), elements, 0xFF.
+/// A sequence of elements. At most 4 GiB in all: callers convert to another structure long before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listpack {
     bytes: Vec<u8>,
@@ -49,109 +93,284 @@ pub struct Listpack {
 impl Listpack {
     /// An empty listpack.
     pub fn new() -> Self {
-        todo!()
+        Listpack { bytes: vec![HEADER as u8 + 1, 0, 0, 0, 0, 0, END] }
     }
+
     /// Takes untrusted bytes and walks every element once.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Malformed> {
-        let _ = bytes;
-        todo!()
+        const BAD: Malformed = Malformed("listpack");
+        let pack = Listpack { bytes };
+        let bytes = &pack.bytes;
+        if bytes.len() <= HEADER || bytes[bytes.len() - 1] != END {
+            return Err(BAD);
+        }
+        if u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize != bytes.len() {
+            return Err(BAD);
+        }
+        let (mut at, mut count) = (HEADER, 0usize);
+        while at < bytes.len() - 1 {
+            let rest = &bytes[at..bytes.len() - 1];
+            let length = checked_len(rest).ok_or(BAD)?;
+            let back = Back::of(length);
+            if rest[length..].get(..back.as_slice().len()) != Some(back.as_slice()) {
+                return Err(BAD);
+            }
+            at += length + back.as_slice().len();
+            count += 1;
+        }
+        let stated = pack.stated_count();
+        if stated != COUNT_UNKNOWN && usize::from(stated) != count {
+            return Err(BAD);
+        }
+        Ok(pack)
     }
+
     /// The listpack in Redis's format.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
+
     /// The bytes, without a copy.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
+
     /// Length in bytes, header and end included.
     pub fn byte_len(&self) -> usize {
         self.bytes.len()
     }
-    /// How many elements.
-    pub fn len(&self) -> usize {
-        todo!()
+
+    /// Bytes of the allocation.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity()
     }
+
+    /// Would a listpack of this length in bytes still be at most `limit` with `text` added? An estimate from above.
+    pub fn fits(byte_len: usize, text: &[u8], limit: usize) -> bool {
+        const OVERHEAD_MAX: usize = 10;
+        byte_len.saturating_add(text.len()).saturating_add(OVERHEAD_MAX) <= limit
+    }
+
+    /// How many elements. A walk when there are 65535 or more.
+    pub fn len(&self) -> usize {
+        match self.stated_count() {
+            COUNT_UNKNOWN => self.iter().count(),
+            count => usize::from(count),
+        }
+    }
+
     /// No elements?
     pub fn is_empty(&self) -> bool {
-        self.first().is_none()
+        self.bytes.len() == HEADER + 1
     }
+
     /// The first element's position.
     pub fn first(&self) -> Option<Pos> {
-        todo!()
+        self.at(HEADER)
     }
+
     /// The last element's position.
     pub fn last(&self) -> Option<Pos> {
-        todo!()
+        (!self.is_empty()).then(|| Pos(before(&self.bytes, self.end())))
     }
+
     /// The position after `pos`.
     pub fn next(&self, pos: Pos) -> Option<Pos> {
-        let _ = pos;
-        todo!()
+        self.at(after(&self.bytes, pos.0))
     }
+
     /// The position before `pos`.
     pub fn prev(&self, pos: Pos) -> Option<Pos> {
-        let _ = pos;
-        todo!()
+        (pos.0 > HEADER).then(|| Pos(before(&self.bytes, pos.0)))
     }
+
     /// The position of element `index`, counted from 0; walks from the nearer end.
     pub fn nth(&self, index: usize) -> Option<Pos> {
-        let _ = index;
-        todo!()
+        let len = self.len();
+        if index >= len {
+            None
+        } else if index < len / 2 {
+            self.positions().nth(index).map(|(pos, _)| pos)
+        } else {
+            self.positions().nth_back(len - 1 - index).map(|(pos, _)| pos)
+        }
     }
+
     /// The element at `pos`.
     pub fn get(&self, pos: Pos) -> Element<'_> {
-        let _ = pos;
-        todo!()
+        decode(&self.bytes[pos.0..])
     }
+
     /// The first element equal to `needle`, looking at the first and then at every `1 + skip`th (skip 1: a hash's fields).
     pub fn find(&self, needle: &[u8], skip: usize) -> Option<Pos> {
-        let _ = (needle, skip);
-        todo!()
+        self.find_from(self.first(), needle, skip)
     }
+
+    /// As `find`, from a position on.
+    pub fn find_from(&self, from: Option<Pos>, needle: &[u8], skip: usize) -> Option<Pos> {
+        let as_int = parse_int(needle);
+        let mut pos = from;
+        while let Some(here) = pos {
+            let found = match self.get(here) {
+                Element::Int(value) => as_int == Some(value),
+                Element::Bytes(bytes) => bytes == needle,
+            };
+            if found {
+                return pos;
+            }
+            let mut at = here.0;
+            for _ in 0..=skip {
+                at = if at < self.end() { after(&self.bytes, at) } else { at };
+            }
+            pos = self.at(at);
+        }
+        None
+    }
+
     /// Appends; a string that is a canonical integer is stored as one.
     pub fn push_back(&mut self, text: &[u8]) {
-        let _ = text;
-        todo!()
+        self.put(self.end()..self.end(), Element::of(text));
     }
+
     /// Appends an integer.
     pub fn push_back_int(&mut self, value: i64) {
-        let _ = value;
-        todo!()
+        self.put(self.end()..self.end(), Element::Int(value));
     }
+
     /// Prepends.
     pub fn push_front(&mut self, text: &[u8]) {
-        let _ = text;
-        todo!()
+        self.put(HEADER..HEADER, Element::of(text));
     }
+
     /// Inserts before `pos`; returns the new element's position.
     pub fn insert_before(&mut self, pos: Pos, text: &[u8]) -> Pos {
-        let _ = (pos, text);
-        todo!()
+        self.put(pos.0..pos.0, Element::of(text));
+        pos
     }
+
     /// Inserts after `pos`; returns the new element's position.
     pub fn insert_after(&mut self, pos: Pos, text: &[u8]) -> Pos {
-        let _ = (pos, text);
-        todo!()
+        let at = after(&self.bytes, pos.0);
+        self.put(at..at, Element::of(text));
+        Pos(at)
     }
+
     /// Puts `text` in the place of the element at `pos`.
     pub fn replace(&mut self, pos: Pos, text: &[u8]) {
-        let _ = (pos, text);
-        todo!()
+        self.put(pos.0..after(&self.bytes, pos.0), Element::of(text));
     }
+
+    /// Puts an integer in the place of the element at `pos`.
+    pub fn replace_int(&mut self, pos: Pos, value: i64) {
+        self.put(pos.0..after(&self.bytes, pos.0), Element::Int(value));
+    }
+
     /// Removes `count` elements from `pos` on (fewer when the end comes first); returns what now stands at `pos`.
     pub fn remove(&mut self, pos: Pos, count: usize) -> Option<Pos> {
-        let _ = (pos, count);
-        todo!()
+        let (mut to, mut removed) = (pos.0, 0);
+        while removed < count && to < self.end() {
+            to = after(&self.bytes, to);
+            removed += 1;
+        }
+        self.bytes.drain(pos.0..to);
+        self.restate(-(removed as isize));
+        self.at(pos.0)
     }
+
+    /// Moves the elements from `pos` on into a listpack of their own.
+    pub fn split_off(&mut self, pos: Pos) -> Listpack {
+        let mut tail = Listpack::new();
+        let moved = pos.0..self.end();
+        let count = Iter { bytes: &self.bytes, front: moved.start, back: moved.end }.count();
+        tail.bytes.splice(HEADER..HEADER, self.bytes.drain(moved));
+        self.restate(-(count as isize));
+        tail.restate(count as isize);
+        tail
+    }
+
+    /// Appends all elements of another listpack.
+    pub fn append(&mut self, other: &Listpack) {
+        let (end, count) = (self.end(), other.len());
+        let moved = &other.bytes[HEADER..other.end()];
+        self.gap(end..end, moved.len()).copy_from_slice(moved);
+        self.restate(count as isize);
+    }
+
     /// The elements in order; reversible.
     pub fn iter(&self) -> Iter<'_> {
-        Iter { pack: self }
+        Iter { bytes: &self.bytes, front: HEADER, back: self.end() }
     }
+
+    /// The elements of these indexes (cut to the length) in order; reversible.
+    pub fn range(&self, indexes: Range<usize>) -> Iter<'_> {
+        let end = self.end();
+        let front = self.nth(indexes.start).map_or(end, |pos| pos.0);
+        let back = self.nth(indexes.end).map_or(end, |pos| pos.0);
+        Iter { bytes: &self.bytes, front, back: back.max(front) }
+    }
+
     /// The elements in order, each with its position; reversible.
-    pub fn positions(&self) -> impl DoubleEndedIterator<Item = (Pos, Element<'_>)> + '_ {
-        let _ = self;
-        std::iter::empty()
+    pub fn positions(&self) -> Positions<'_> {
+        Positions(self.iter())
+    }
+
+    /// Offset of the end byte.
+    fn end(&self) -> usize {
+        self.bytes.len() - 1
+    }
+
+    fn at(&self, at: usize) -> Option<Pos> {
+        (at < self.end()).then_some(Pos(at))
+    }
+
+    fn stated_count(&self) -> u16 {
+        u16::from_le_bytes([self.bytes[4], self.bytes[5]])
+    }
+
+    /// Puts one element in the place of the bytes `old`: none, or exactly one element.
+    fn put(&mut self, old: Range<usize>, element: Element<'_>) {
+        let added = old.is_empty();
+        let (head, data) = Head::of(element);
+        let back = Back::of(head.as_slice().len() + data.len());
+        let length = head.as_slice().len() + data.len() + back.as_slice().len();
+        let mut room = self.gap(old, length);
+        for part in [head.as_slice(), data, back.as_slice()] {
+            let (to, rest) = room.split_at_mut(part.len());
+            to.copy_from_slice(part);
+            room = rest;
+        }
+        self.restate(isize::from(added));
+    }
+
+    /// Widens or narrows the bytes `old` to `length` and returns them.
+    fn gap(&mut self, old: Range<usize>, length: usize) -> &mut [u8] {
+        let (from, before) = (old.end, self.bytes.len());
+        let to = old.start + length;
+        if to > from {
+            let more = to - from;
+            if self.bytes.capacity() - before < more {
+                self.bytes.reserve_exact(more.max(before / SPARE_DIVISOR));
+            }
+            self.bytes.resize(before + more, 0);
+            self.bytes.copy_within(from..before, to);
+        } else if to < from {
+            self.bytes.copy_within(from.., to);
+            self.bytes.truncate(before - (from - to));
+        }
+        &mut self.bytes[old.start..to]
+    }
+
+    /// Writes the header after a change of `added` elements, and gives back room that is mostly unused.
+    fn restate(&mut self, added: isize) {
+        let total = u32::try_from(self.bytes.len()).expect("callers keep a listpack far below 4 GiB");
+        if self.bytes.capacity() > 2 * self.bytes.len() + SLACK {
+            self.bytes.shrink_to_fit();
+        }
+        self.bytes[..4].copy_from_slice(&total.to_le_bytes());
+        if self.stated_count() != COUNT_UNKNOWN {
+            let count = (self.stated_count() as isize + added).clamp(0, COUNT_UNKNOWN as isize) as u16;
+            self.bytes[4..HEADER].copy_from_slice(&count.to_le_bytes());
+        }
     }
 }
 
@@ -162,19 +381,219 @@ impl Default for Listpack {
 }
 
 /// See [`Listpack::iter`].
+#[derive(Debug, Clone)]
 pub struct Iter<'a> {
-    #[allow(dead_code)]
-    pack: &'a Listpack,
+    bytes: &'a [u8],
+    front: usize,
+    back: usize,
 }
 
 impl<'a> Iterator for Iter<'a> {
     type Item = Element<'a>;
+
     fn next(&mut self) -> Option<Element<'a>> {
-        todo!()
+        if self.front >= self.back {
+            return None;
+        }
+        let here = self.front;
+        self.front = after(self.bytes, here);
+        Some(decode(&self.bytes[here..]))
     }
 }
+
 impl<'a> DoubleEndedIterator for Iter<'a> {
     fn next_back(&mut self) -> Option<Element<'a>> {
-        todo!()
+        if self.front >= self.back {
+            return None;
+        }
+        self.back = before(self.bytes, self.back);
+        Some(decode(&self.bytes[self.back..]))
     }
 }
+
+/// See [`Listpack::positions`].
+#[derive(Debug, Clone)]
+pub struct Positions<'a>(Iter<'a>);
+
+impl<'a> Iterator for Positions<'a> {
+    type Item = (Pos, Element<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let here = Pos(self.0.front);
+        self.0.next().map(|element| (here, element))
+    }
+}
+
+impl<'a> DoubleEndedIterator for Positions<'a> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back().map(|element| (Pos(self.0.back), element))
+    }
+}
+
+/// An element's encoding byte and what follows it but is not a string's text.
+struct Head {
+    bytes: [u8; 9],
+    len: usize,
+}
+
+impl Head {
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// The shortest encoding of an element: head, and a string's text.
+    fn of(element: Element<'_>) -> (Head, &[u8]) {
+        let mut bytes = [0; 9];
+        let (len, data): (usize, &[u8]) = match element {
+            Element::Int(value) => (Self::int(value, &mut bytes), &[]),
+            Element::Bytes(data) => {
+                let length = data.len();
+                let len = if length < 1 << 6 {
+                    bytes[0] = STRING_6 | length as u8;
+                    1
+                } else if length < 1 << 12 {
+                    bytes[0] = STRING_12 | (length >> 8) as u8;
+                    bytes[1] = length as u8;
+                    2
+                } else {
+                    let length = u32::try_from(length).expect("callers keep large strings out of listpacks");
+                    bytes[0] = STRING_32;
+                    bytes[1..5].copy_from_slice(&length.to_le_bytes());
+                    5
+                };
+                (len, data)
+            }
+        };
+        (Head { bytes, len }, data)
+    }
+
+    fn int(value: i64, bytes: &mut [u8; 9]) -> usize {
+        match value {
+            0..=127 => {
+                bytes[0] = value as u8;
+                return 1;
+            }
+            -4096..=4095 => {
+                bytes[0] = INT_13 | (value >> 8) as u8 & 0x1f;
+                bytes[1] = value as u8;
+                return 2;
+            }
+            _ => {}
+        }
+        let (encoding, width) = match value {
+            -0x8000..=0x7fff => (INT_16, 2),
+            -0x80_0000..=0x7f_ffff => (INT_24, 3),
+            -0x8000_0000..=0x7fff_ffff => (INT_32, 4),
+            _ => (INT_64, 8),
+        };
+        bytes[0] = encoding;
+        bytes[1..9].copy_from_slice(&value.to_le_bytes());
+        1 + width
+    }
+}
+
+/// The length of an element before it, readable backwards.
+struct Back {
+    bytes: [u8; 5],
+    len: usize,
+}
+
+impl Back {
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// Bytes that a length takes. 2^14 - 1, 2^21 - 1, … take one more than they need: so Redis writes them, and so it checks them.
+    fn width(length: usize) -> usize {
+        match length {
+            0..=127 => 1,
+            128..16_383 => 2,
+            16_383..2_097_151 => 3,
+            2_097_151..268_435_455 => 4,
+            _ => 5,
+        }
+    }
+
+    /// Seven bits a byte, the lowest last; the bit 0x80 says that a byte of higher bits precedes.
+    fn of(length: usize) -> Back {
+        let len = Self::width(length);
+        let mut bytes = [0; 5];
+        for (place, byte) in bytes[..len].iter_mut().rev().enumerate() {
+            let precedes = if place + 1 < len { 0x80 } else { 0 };
+            *byte = (length >> (7 * place)) as u8 & 0x7f | precedes;
+        }
+        Back { bytes, len }
+    }
+}
+
+/// Length of the element at the start of `bytes`, without what is for walking backwards.
+fn len_of(bytes: &[u8]) -> usize {
+    let first = bytes[0];
+    match first {
+        0x00..=0x7f => 1,
+        0x80..=0xbf => 1 + usize::from(first & 0x3f),
+        0xc0..=0xdf => 2,
+        0xe0..=0xef => 2 + (usize::from(first & 0x0f) << 8 | usize::from(bytes[1])),
+        STRING_32 => 5 + u32::from_le_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]) as usize,
+        INT_16 => 3,
+        INT_24 => 4,
+        INT_32 => 5,
+        INT_64 => 9,
+        _ => panic!("no element begins with {first:#x}"),
+    }
+}
+
+/// As `len_of`, for bytes that may hold anything.
+fn checked_len(bytes: &[u8]) -> Option<usize> {
+    let length = match *bytes {
+        [0xf5..=0xff, ..] | [] => return None,
+        [0xe0..=0xef] => return None,
+        [STRING_32, ..] if bytes.len() < 5 => return None,
+        _ => len_of(bytes),
+    };
+    (length <= bytes.len()).then_some(length)
+}
+
+fn decode(bytes: &[u8]) -> Element<'_> {
+    let length = len_of(bytes);
+    let data = &bytes[..length];
+    match data[0] {
+        small @ 0x00..=0x7f => Element::Int(i64::from(small)),
+        0x80..=0xbf => Element::Bytes(&data[1..]),
+        0xc0..=0xdf => {
+            let value = u16::from_be_bytes([data[0], data[1]]) << 3;
+            Element::Int(i64::from(value as i16 >> 3))
+        }
+        0xe0..=0xef => Element::Bytes(&data[2..]),
+        STRING_32 => Element::Bytes(&data[5..]),
+        _ => {
+            let width = length - 1;
+            let mut wide = [0; 8];
+            wide[..width].copy_from_slice(&data[1..]);
+            let unused = 64 - 8 * width as u32;
+            Element::Int(i64::from_le_bytes(wide) << unused >> unused)
+        }
+    }
+}
+
+/// Where the element after the one at `at` begins.
+fn after(bytes: &[u8], at: usize) -> usize {
+    let length = len_of(&bytes[at..]);
+    at + length + Back::width(length)
+}
+
+/// Where the element that ends before `at` begins.
+fn before(bytes: &[u8], at: usize) -> usize {
+    let (mut length, mut shift, mut last) = (0usize, 0, at - 1);
+    loop {
+        length |= usize::from(bytes[last] & 0x7f) << shift;
+        if bytes[last] & 0x80 == 0 {
+            return last - length;
+        }
+        shift += 7;
+        last -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;

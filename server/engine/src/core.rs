@@ -65,6 +65,8 @@ pub struct Core {
     pub standing: Standing,
     /// This process: 40 hexadecimal digits, fresh at every start.
     pub run_id: String,
+    /// The configuration file's absolute path, or empty.
+    pub config_file: String,
     /// The stream for AOF and replicas.
     pub propagation: Propagation,
     /// RDB and AOF.
@@ -107,6 +109,7 @@ impl Core {
             slow_log: SlowLog::default(),
             standing: Standing::default(),
             run_id,
+            config_file: String::new(),
             propagation: Propagation::default(),
             persistence: Persistence::default(),
             replication: Replication::default(),

@@ -75,7 +75,7 @@ pub enum Level {
 }
 
 /// Memory to be freed: dropping it frees it.
-pub struct Memory(#[expect(dead_code, reason = "held only to be dropped elsewhere")] pub Discarded);
+pub struct Memory(pub Discarded);
 
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -139,17 +139,13 @@ impl Engine {
         }
     }
 
-    /// The disk or the replicas have confirmed a ticket (`Release::After`): replies that waited for it are listed as ready.
-    pub(crate) fn confirmed(core: &mut Core, ticket: u64) {
-        for id in core.sessions.ids() {
-            let session = core.sessions.get_mut(id).expect("just listed");
-            if session.output.is_held() && session.output.confirmed(ticket) {
-                core.sessions.list_id(id);
-            }
-        }
+    /// How many bytes wait to be sent to a session, held ones included.
+    #[must_use]
+    pub fn unsent(&self, id: SessionId) -> usize {
+        self.core.sessions.get(id).map_or(0, |session| session.output.waiting())
     }
 
-    /// The configuration file was written, or why not: whoever asked for it (CONFIG REWRITE) gets the reply.
+    /// The outcome of `Effect::RewriteConfig`, for the client that asked. A turn must follow.
     pub fn config_rewritten(&mut self, id: SessionId, outcome: Result<(), String>) {
         let Some(session) = self.core.sessions.get_mut(id) else { return };
         let mut out = Writer::new(&mut session.output.bytes, session.protocol);
@@ -158,6 +154,16 @@ impl Engine {
             Err(text) => out.error(&format!("ERR {text}")),
         }
         self.core.sessions.list_id(id);
+    }
+
+    /// The disk or the replicas have confirmed a ticket (`Release::After`): replies that waited for it are listed as ready.
+    pub(crate) fn confirmed(core: &mut Core, ticket: u64) {
+        for id in core.sessions.ids() {
+            let session = core.sessions.get_mut(id).expect("just listed");
+            if session.output.is_held() && session.output.confirmed(ticket) {
+                core.sessions.list_id(id);
+            }
+        }
     }
 
     /// When the next turn is due though nothing happens: a deadline of a waiting session or the end of a pause.

@@ -31,8 +31,6 @@ pub struct HostFacts {
     pub process_id: u32,
     /// The program's path.
     pub executable: String,
-    /// The configuration file's absolute path, or empty.
-    pub config_file: String,
     /// Resident memory in bytes.
     pub rss: usize,
     /// Greatest resident memory so far in bytes.

@@ -11,14 +11,18 @@
 //! * a collection may be left empty by a command; the caller then says [`Db::remove_if_empty`];
 //! * nothing here reads a clock: [`Keyspace::set_now`] is told the time once a turn.
 
+mod access;
 mod db;
+mod deadlines;
 mod keyspace;
 mod limits;
 mod snapshot;
+mod store;
 mod time;
 mod value;
 
-pub use db::{Copied, Db, Replace, Ttl};
+pub use access::AccessMeter;
+pub use db::{Copied, Db, KeyHash, Replace, Ttl};
 pub use keyspace::{DbIndex, Discarded, ExpiryMode, Keyspace, NoSuchDb, Reaped};
 pub use limits::Limits;
 pub use snapshot::{Image, ImageSink, Progress};

@@ -3,13 +3,21 @@
 pub mod hash;
 pub mod list;
 pub mod set;
+mod walk;
 pub mod zset;
 
 use crate::StrRef;
 use hash::Hash;
 use list::List;
+use quorate_collections::text::parse_int;
 use set::Set;
 use zset::Zset;
+
+pub(crate) use walk::new_text;
+
+/// A listpack never grows past this, whatever the thresholds say: its header counts bytes in 32 bits.
+/// Source: Redis's own safety limit of 1 GB.
+const LISTPACK_BYTES_MAX: usize = 1 << 30;
 
 /// A key holds another type than the command wants; `Display` is the exact reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +42,17 @@ pub enum Malformed {
     /// A collection without elements, which no key may hold.
     #[error("a collection without elements")]
     Empty,
+}
+
+/// Are these texts distinct? Sorting keeps the price of a small collection at some comparisons an element.
+fn check_distinct<'a>(texts: impl Iterator<Item = StrRef<'a>>) -> Result<(), Malformed> {
+    let canonical = |text: StrRef<'a>| match text {
+        StrRef::Int(number) => (Some(number), &[][..]),
+        StrRef::Bytes(bytes) => parse_int(bytes).map_or((None, bytes), |number| (Some(number), &[][..])),
+    };
+    let mut texts: Vec<_> = texts.map(canonical).collect();
+    texts.sort_unstable();
+    if texts.windows(2).any(|pair| pair[0] == pair[1]) { Err(Malformed::Duplicate) } else { Ok(()) }
 }
 
 /// A type as TYPE names it.
@@ -148,5 +167,39 @@ impl From<Hash> for Value {
 impl From<Zset> for Value {
     fn from(zset: Zset) -> Self {
         Value::Zset(zset)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! What the models of the value types share.
+
+    use crate::Limits;
+    use proptest::prelude::*;
+    use quorate_collections::HashSeed;
+    use std::sync::Arc;
+
+    /// Thresholds so low that a few steps cross them.
+    pub fn limits() -> Arc<Limits> {
+        Arc::new(Limits {
+            hash_max_listpack_entries: 8,
+            hash_max_listpack_value: 12,
+            list_max_listpack_size: 8,
+            set_max_intset_entries: 10,
+            set_max_listpack_entries: 8,
+            set_max_listpack_value: 12,
+            zset_max_listpack_entries: 8,
+            zset_max_listpack_value: 12,
+            ..Limits::new(HashSeed([7, 11]))
+        })
+    }
+
+    /// Few different texts, so that they meet again: integers, words, and now and then a long one.
+    pub fn text() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            8 => (-12i64..12).prop_map(|number| number.to_string().into_bytes()),
+            8 => "[a-d]{0,2}".prop_map(String::into_bytes),
+            1 => prop::sample::select(vec![b"0123456789abc".to_vec(), b"-0".to_vec(), vec![0xff; 70], i64::MIN.to_string().into_bytes()]),
+        ]
     }
 }

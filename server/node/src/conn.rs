@@ -1,125 +1,95 @@
-//! One client's socket. The session behind it lives in the engine; here are only the descriptor and what is due on it.
+//! One client's socket. It holds no protocol state: sessions live in the engine.
 
 use std::io::{self, IoSlice, Read, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use mio::{
-    Interest, Registry, Token,
-    event::Source,
-    net::{TcpStream, UnixStream},
-};
-use quorate_engine::SessionId;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+use quorate_engine::{SessionId, SocketName};
 
-/// A connected stream of either family.
+/// A connected stream of either kind.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
-impl Stream {
-    fn source(&mut self) -> &mut dyn Source {
-        match self {
-            Stream::Tcp(stream) => stream,
-            Stream::Unix(stream) => stream,
+/// A connection, registered for both directions, edge-triggered.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub id: SessionId,
+    pub stream: Stream,
+    /// The last write did not take everything: the next is due when the socket says so.
+    pub choked: bool,
+    /// End once everything was sent.
+    pub closing: bool,
+    /// Stands in the list of sockets that may hold more to read.
+    pub unread: bool,
+}
+
+impl Conn {
+    pub fn register(mut stream: Stream, id: SessionId, token: Token, registry: &Registry) -> io::Result<Conn> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match &mut stream {
+            Stream::Tcp(stream) => registry.register(stream, token, interest)?,
+            Stream::Unix(stream) => registry.register(stream, token, interest)?,
+        }
+        Ok(Conn { id, stream, choked: false, closing: false, unread: false })
+    }
+
+    /// Small replies leave at once, and a peer that vanished is noticed.
+    pub fn configure(&self, keepalive_s: u32) {
+        let Stream::Tcp(stream) = &self.stream else { return };
+        // Refused options cost latency or a dead peer's slot, not correctness.
+        let _ = stream.set_nodelay(true);
+        if keepalive_s > 0 {
+            let time = Duration::from_secs(keepalive_s.into());
+            let keepalive = socket2::TcpKeepalive::new().with_time(time);
+            let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive);
         }
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.read(buffer),
-            Stream::Unix(stream) => stream.read(buffer),
+    /// Both ends, as CLIENT LIST shows them: the client's, ours.
+    pub fn names(&self) -> (SocketName, SocketName) {
+        let name = |address: io::Result<SocketAddr>| address.map_or(SocketName::None, SocketName::Tcp);
+        match &self.stream {
+            Stream::Tcp(stream) => (name(stream.peer_addr()), name(stream.local_addr())),
+            Stream::Unix(stream) => {
+                let path =
+                    stream.local_addr().ok().and_then(|address| address.as_pathname().map(|p| p.display().to_string()));
+                let path = path.unwrap_or_default();
+                (SocketName::Unix(path.clone()), SocketName::Unix(path))
+            }
         }
     }
 
-    fn write(&mut self, pieces: &[&[u8]]) -> io::Result<usize> {
-        // One piece, the common case, needs no vector.
+    pub fn read(&mut self, scratch: &mut [u8]) -> io::Result<usize> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => stream.read(scratch),
+            Stream::Unix(stream) => stream.read(scratch),
+        }
+    }
+
+    pub fn write(&mut self, pieces: &[&[u8]]) -> io::Result<usize> {
         if let [piece] = pieces {
-            return match self {
+            return match &mut self.stream {
                 Stream::Tcp(stream) => stream.write(piece),
                 Stream::Unix(stream) => stream.write(piece),
             };
         }
         let slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-        match self {
+        match &mut self.stream {
             Stream::Tcp(stream) => stream.write_vectored(&slices),
             Stream::Unix(stream) => stream.write_vectored(&slices),
         }
     }
-}
-
-/// What a read or a write came to.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Moved {
-    /// So many bytes, and there may be room or data for more.
-    Some(usize),
-    /// The kernel has no more for now: an event will come.
-    Later,
-    /// The connection has ended.
-    Ended,
-}
-
-/// One client's socket.
-#[derive(Debug)]
-pub(crate) struct Conn {
-    pub id: SessionId,
-    stream: Stream,
-    /// Bytes may be there: reading stopped at the end of the scratch buffer, not of the data.
-    pub unread: bool,
-    /// The kernel's buffer is full: wait for a writable event.
-    pub full: bool,
-    /// Close once the output has been sent.
-    pub closing: bool,
-    /// The peer has said that it will send no more.
-    pub half_closed: bool,
-}
-
-impl Conn {
-    pub fn new(id: SessionId, stream: Stream) -> Conn {
-        Conn { id, stream, unread: false, full: false, closing: false, half_closed: false }
-    }
-
-    /// Both directions at once, edge-triggered: no further registration for the connection's whole life.
-    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(self.stream.source(), token, Interest::READABLE | Interest::WRITABLE)
-    }
 
     pub fn deregister(&mut self, registry: &Registry) {
-        let _ = registry.deregister(self.stream.source());
-    }
-
-    /// One read.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Moved {
-        loop {
-            return match self.stream.read(buffer) {
-                Ok(0) => Moved::Ended,
-                Ok(count) => {
-                    // A short read has drained the socket, unless the end of the stream stands right behind it.
-                    self.unread = count == buffer.len() || self.half_closed;
-                    Moved::Some(count)
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.unread = false;
-                    Moved::Later
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => Moved::Ended,
-            };
-        }
-    }
-
-    /// One write.
-    pub fn write(&mut self, pieces: &[&[u8]]) -> Moved {
-        loop {
-            return match self.stream.write(pieces) {
-                Ok(0) => Moved::Ended,
-                Ok(count) => Moved::Some(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.full = true;
-                    Moved::Later
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => Moved::Ended,
-            };
-        }
+        // Dropping the stream deregisters it anyway; an error here has no one to tell.
+        let _ = match &mut self.stream {
+            Stream::Tcp(stream) => registry.deregister(stream),
+            Stream::Unix(stream) => registry.deregister(stream),
+        };
     }
 }

@@ -1,57 +1,52 @@
-//! The data node's shell: sockets, disk, links and the agent around the pure engine.
+//! The data node's shell: sockets, disk, links and the agent. It moves bytes and performs effects; every decision is the engine's.
 //!
-//! One thread runs the engine over a readiness loop (`mainloop`): every ready socket is read and what is complete runs, then
-//! the effects (AOF first), then one write for each connection. Other threads (disk, loader, agent, signals) never touch the
-//! engine: they put a [`mailbox::Mail`] into its mailbox, which wakes the loop.
-//!
-//! Not here: what a command does (engine), formats (persist), protocol (resp).
+//! One thread runs the engine over a readiness loop (`mainloop.rs`): it reads every ready socket and runs what is complete, then hands the turn's
+//! bytes to AOF and replicas, then writes once per connection. Whatever may wait (disk, agent, name resolution) lives on threads of its own and
+//! reaches the loop through the mailbox.
 
+#![warn(missing_docs)]
+
+mod alloc;
 mod conn;
-pub mod host;
-pub mod listen;
-pub mod mailbox;
+mod disk;
+mod host;
+mod link;
+mod listen;
+mod mailbox;
 mod mainloop;
-mod perform;
 mod signals;
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
-use mimalloc::MiMalloc;
-use quorate_collections::counting::Counting;
 use quorate_config::ServerConfig;
 
-/// The process's allocator: mimalloc (the fastest measured on the data path), counted for INFO and maxmemory.
-#[global_allocator]
-static ALLOCATOR: Counting<MiMalloc> = Counting(MiMalloc);
+pub use alloc::used_memory;
+pub use listen::ListenError;
+pub use mailbox::{Mail, Mailbox};
 
-/// Why a node could not start or had to stop. `Display` is one line for the operator.
+/// Why a node could not start or go on. `Display` is one line for a person.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// No listening socket.
-    #[error("{0}")]
-    Listen(#[from] listen::ListenError),
-    /// The working directory cannot be used.
-    #[error("can't use directory '{dir}': {source}")]
-    Dir {
-        /// `dir`.
-        dir: String,
-        /// The operating system's reason.
-        source: io::Error,
-    },
-    /// The readiness loop failed.
-    #[error("event loop: {0}")]
-    Loop(io::Error),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The working directory cannot be entered.
+    #[error("Can't chdir to '{0}': {1}")]
+    Directory(String, std::io::Error),
+    /// The operating system refused something that a node cannot do without.
+    #[error("{0}: {1}")]
+    System(&'static str, std::io::Error),
+    /// The node left with a failure that the log tells of.
+    #[error("the node left with exit code {0}")]
+    Left(i32),
 }
 
-/// Runs a data node until it is told to stop; returns the process's exit code. `config_file` is where the configuration
-/// came from: CONFIG REWRITE writes it.
-pub fn run(config: ServerConfig, config_file: Option<PathBuf>) -> Result<i32, NodeError> {
+/// Runs a data node in this thread until it is told to leave. `config_file` is what CONFIG REWRITE writes.
+pub fn run(config: ServerConfig, config_file: Option<PathBuf>) -> Result<(), NodeError> {
+    // Resolved before `dir` is entered, since it is relative to where the program was started.
     let config_file = config_file.map(|path| std::path::absolute(&path).unwrap_or(path));
-    let dir = &config.dir;
-    std::env::set_current_dir(dir).map_err(|source| NodeError::Dir { dir: dir.clone(), source })?;
-    host::set_config_file(config_file.clone());
-    let listeners = listen::open(&config)?;
-    tracing::info!("Server initialized, PID: {}", std::process::id());
-    let mainloop = mainloop::MainLoop::new(config, config_file, listeners).map_err(NodeError::Loop)?;
-    mainloop.run().map_err(NodeError::Loop)
+    if config.dir != "." {
+        std::env::set_current_dir(&config.dir).map_err(|error| NodeError::Directory(config.dir.clone(), error))?;
+    }
+    mainloop::Mainloop::start(config, config_file)?.run()
 }

@@ -1,58 +1,41 @@
-//! How other threads reach the engine's thread: a queue and a waker.
-//!
-//! Bound: what each sender has in flight at a time (the disk threads one task each, the agent its calls, signals a handful),
-//! so the queue itself needs none. The loop takes at most [`BATCH`] a turn.
+//! How other threads reach the loop: a bounded-by-their-own-work queue and a waker. Disk threads send outcomes, the agent sends questions; each has
+//! few in flight, so the queue needs no bound of its own.
 
-use std::{
-    io,
-    sync::{Arc, mpsc},
-};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
-use mio::{Registry, Token, Waker};
+use mio::Waker;
 use quorate_engine::{Control, DiskDone, Loaded};
 
-/// Mail taken in one turn.
-pub const BATCH: usize = 256;
-
-/// What another thread tells the engine's.
+/// What another thread tells the engine.
 #[derive(Debug)]
 pub enum Mail {
-    /// The outcome of a disk task.
+    /// The outcome of a disk effect.
     Disk(DiskDone),
-    /// A dataset was loaded.
+    /// A dataset loaded on a thread of its own.
     Loaded(Loaded),
     /// The agent asks.
     Control(Control),
-    /// SIGTERM or SIGINT.
-    Terminate,
 }
 
 /// The sending end; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Mailbox {
-    queue: mpsc::Sender<Mail>,
+    sender: Sender<Mail>,
     waker: Arc<Waker>,
 }
 
-/// The engine's thread's end.
-pub(crate) struct Letters(mpsc::Receiver<Mail>);
-
-/// Makes a mailbox whose waker is known to the loop as `token`.
-pub(crate) fn mailbox(registry: &Registry, token: Token) -> io::Result<(Mailbox, Letters)> {
-    let (queue, letters) = mpsc::channel();
-    Ok((Mailbox { queue, waker: Arc::new(Waker::new(registry, token)?) }, Letters(letters)))
-}
-
 impl Mailbox {
-    /// Sends and wakes. Returns whether the engine's thread is still there.
-    pub fn send(&self, mail: Mail) -> bool {
-        self.queue.send(mail).is_ok() && self.waker.wake().is_ok()
+    pub(crate) fn new(waker: Waker) -> (Mailbox, Receiver<Mail>) {
+        let (sender, receiver) = channel();
+        (Mailbox { sender, waker: Arc::new(waker) }, receiver)
     }
-}
 
-impl Letters {
-    /// The next letter, if there is one.
-    pub fn next(&self) -> Option<Mail> {
-        self.0.try_recv().ok()
+    /// Hands something to the loop; a loop that has ended takes nothing, and nobody waits for it then.
+    pub fn send(&self, mail: Mail) {
+        if self.sender.send(mail).is_ok() {
+            // A failed wake-up means that one is already due.
+            let _ = self.waker.wake();
+        }
     }
 }

@@ -1,337 +1,475 @@
-//! The readiness loop: one thread, one turn of the engine an iteration, in Redis's order.
+//! The readiness loop: read every ready socket and run what is complete; then perform effects (AOF among them), replicas, and one write
+//! per connection.
 //!
-//! ```text
-//! poll → begin(now) → accept, read every ready socket (each read runs its commands), mail, tick → finish
-//!      → effects in order (AOF first) → one write for each session with output → closed sockets reported next turn
-//! ```
-//! Bounds: [`ACCEPTS`] new clients and one read of [`SCRATCH`] bytes for each ready socket a turn; what is left over is
-//! taken up in the next turn, which then does not wait. A socket whose kernel buffer is full is written again when it says so.
-//! Source of the shape: a readiness loop with one write per connection and turn measured fastest at small pipelines.
+//! Edge-triggered: a socket is read until a read comes back short. One that fills the scratch buffer is read again in the next turn, behind the others,
+//! so that nobody starves. Bounds: `ACCEPTS` new connections and 64 KiB per connection and turn.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    hash::{BuildHasherDefault, Hasher},
-    io,
-    path::PathBuf,
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
-use mio::{Events, Poll, Token};
-use quorate_config::ServerConfig;
-use quorate_engine::{Closing, Engine, Input, Outputs, SessionId, SocketName};
+use mio::net::{TcpListener, UnixListener};
+use mio::{Events, Interest, Poll, Token, Waker};
+use quorate_config::{Apply, ServerConfig};
+use quorate_engine::{Closing, Effect, Engine, Input, Level, Outputs, SessionId};
 
-use crate::{
-    conn::{Conn, Moved, Stream},
-    host,
-    listen::Listener,
-    mailbox::{self, Letters, Mail},
-    perform::{After, Performer},
-    signals,
-};
+use crate::conn::{Conn, Stream};
+use crate::disk::Disk;
+use crate::link::Link;
+use crate::mailbox::{Mail, Mailbox};
+use crate::signals::Signals;
+use crate::{NodeError, host, listen};
 
-/// Connections accepted in one turn. Source: Redis, MAX_ACCEPTS_PER_CALL.
-const ACCEPTS: usize = 1000;
-/// Bytes read from one socket in one turn.
+/// One read takes at most this much. Source: Redis's PROTO_IOBUF_LEN is 16 KiB; a larger one saves calls behind deep pipelines.
 const SCRATCH: usize = 64 * 1024;
-/// Events taken from the kernel at a time.
+/// New connections taken in one turn. Source: Redis's MAX_ACCEPTS_PER_CALL.
+const ACCEPTS: usize = 1000;
+/// Events taken from one poll.
 const EVENTS: usize = 1024;
+/// Descriptors that are not clients' sockets. Source: Redis's CONFIG_MIN_RESERVED_FDS.
+const RESERVED_FILES: u64 = 32;
 
-const WAKER: Token = Token(0);
-/// Listening sockets stand behind the waker, clients behind the listening sockets.
-const FIRST_LISTENER: usize = 1;
+const WAKER: Token = Token(usize::MAX);
+const SIGNALS: Token = Token(usize::MAX - 1);
+const LINK: Token = Token(usize::MAX - 2);
+/// Listening sockets count down from here.
+const LISTENERS: usize = usize::MAX - 16;
 
-/// Session ids count up: they are their own hash.
-#[derive(Debug, Default)]
-struct Identity(u64);
-
-impl Hasher for Identity {
-    fn finish(&self) -> u64 {
-        // Spread over the high bits, which the map's control bytes are taken from.
-        self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 << 8) | u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
 }
 
-/// The loop and everything that it owns.
-pub(crate) struct MainLoop {
-    poll: Poll,
+/// The loop and everything it holds.
+pub(crate) struct Mainloop {
     engine: Engine,
-    performer: Performer,
-    letters: Letters,
+    poll: Poll,
     listeners: Vec<Listener>,
-    /// Listeners at which more clients may wait.
-    crowded: Vec<usize>,
     conns: Vec<Option<Conn>>,
     free: Vec<usize>,
-    places: HashMap<SessionId, usize, BuildHasherDefault<Identity>>,
+    places: HashMap<SessionId, usize>,
     next_id: u64,
-    /// Sockets with bytes left from an earlier turn.
-    unread: VecDeque<usize>,
-    /// Sessions whose socket ended since the last turn began.
-    ended: Vec<SessionId>,
-    scratch: Box<[u8]>,
+    mail: Receiver<Mail>,
+    signals: Signals,
+    disk: Disk,
+    link: Link,
+    config_file: Option<PathBuf>,
+    /// Sockets that may hold more than one turn's share.
+    unread: Vec<usize>,
+    /// Listeners that may hold more than one turn's share.
+    unaccepted: Vec<usize>,
+    /// Sessions whose sockets have ended; the engine hears of them in the next turn.
+    gone: Vec<SessionId>,
+    scratch: Vec<u8>,
+    outputs: Outputs,
     next_tick: Duration,
-    /// An effect has already come to something: the next turn does not wait.
-    again: bool,
+    /// Something was said to the engine outside of a turn.
+    due: bool,
+    leaving: Option<i32>,
 }
 
-impl MainLoop {
-    /// Builds the engine and registers what it listens to.
-    pub fn new(
-        config: ServerConfig,
-        config_file: Option<PathBuf>,
-        mut listeners: Vec<Listener>,
-    ) -> io::Result<MainLoop> {
-        let poll = Poll::new()?;
-        for (index, listener) in listeners.iter_mut().enumerate() {
-            let token = Token(FIRST_LISTENER + index);
-            match listener {
-                Listener::Tcp(listener) => poll.registry().register(listener, token, mio::Interest::READABLE)?,
-                Listener::Unix(listener, _) => poll.registry().register(listener, token, mio::Interest::READABLE)?,
-            }
-        }
-        let (mailbox, letters) = mailbox::mailbox(poll.registry(), WAKER)?;
-        signals::watch(mailbox)?;
-        let engine = Engine::new(config, host::host(), fastrand::Rng::new());
-        let performer = Performer::new(config_file)?;
-        Ok(MainLoop {
-            poll,
+impl Mainloop {
+    pub fn start(mut config: ServerConfig, config_file: Option<PathBuf>) -> Result<Mainloop, NodeError> {
+        let system = |what| move |error| NodeError::System(what, error);
+        let listeners = listen::tcp(&config)?.into_iter().map(Listener::Tcp);
+        let listeners: Vec<_> = listeners.chain(listen::unix(&config)?.map(Listener::Unix)).collect();
+        raise_file_limit(&mut config);
+        let poll = Poll::new().map_err(system("epoll"))?;
+        let waker = Waker::new(poll.registry(), WAKER).map_err(system("a waker"))?;
+        let signals = Signals::register(poll.registry(), SIGNALS).map_err(system("signal handlers"))?;
+        let (mailbox, mail) = Mailbox::new(waker);
+        let disk = Disk::start(&config, &mailbox);
+        let mut engine = Engine::new(config, host::host(), host::rng());
+        engine.core_mut().config_file = config_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let mut mainloop = Mainloop {
             engine,
-            performer,
-            letters,
+            poll,
             listeners,
-            crowded: Vec::new(),
             conns: Vec::new(),
             free: Vec::new(),
-            places: HashMap::default(),
+            places: HashMap::new(),
             next_id: 1,
-            unread: VecDeque::new(),
-            ended: Vec::new(),
-            scratch: vec![0; SCRATCH].into_boxed_slice(),
+            mail,
+            signals,
+            disk,
+            link: Link::new(LINK),
+            config_file,
+            unread: Vec::new(),
+            unaccepted: Vec::new(),
+            gone: Vec::new(),
+            scratch: vec![0; SCRATCH],
+            outputs: Outputs::default(),
             next_tick: Duration::ZERO,
-            again: false,
-        })
+            due: true,
+            leaving: None,
+        };
+        mainloop.register_listeners().map_err(system("epoll"))?;
+        Ok(mainloop)
     }
 
-    /// Runs until the engine asks to leave; returns the exit code.
-    pub fn run(mut self) -> io::Result<i32> {
-        let mut events = Events::with_capacity(EVENTS);
-        let mut outputs = Outputs::default();
-        tracing::info!("Ready to accept connections");
-        loop {
-            match self.poll.poll(&mut events, self.timeout()) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                other => other?,
+    fn register_listeners(&mut self) -> io::Result<()> {
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            let token = Token(LISTENERS - index);
+            match listener {
+                Listener::Tcp(listener) => self.poll.registry().register(listener, token, Interest::READABLE)?,
+                Listener::Unix(listener) => self.poll.registry().register(listener, token, Interest::READABLE)?,
             }
-            self.again = false;
+        }
+        Ok(())
+    }
+
+    pub fn run(mut self) -> Result<(), NodeError> {
+        let mut events = Events::with_capacity(EVENTS);
+        tracing::info!(port = self.engine.config().port, "Ready to accept connections");
+        loop {
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, Some(timeout)) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(NodeError::System("epoll", error)),
+                _ => {}
+            }
             self.engine.begin(host::now());
-            self.feed(&events);
-            self.engine.finish(&mut outputs);
-            for effect in outputs.effects.drain(..) {
-                match self.performer.perform(&mut self.engine, effect) {
-                    After::Nothing => {}
-                    After::Again => self.again = true,
-                    After::Close(id, how) => self.close(id, how),
-                    After::Leave(code) => {
-                        self.farewell();
-                        return Ok(code);
-                    }
+            self.due = false;
+            for id in std::mem::take(&mut self.gone) {
+                self.engine.feed(Input::Closed { id });
+            }
+            for index in std::mem::take(&mut self.unaccepted) {
+                self.accept(index);
+            }
+            for place in std::mem::take(&mut self.unread) {
+                self.read_again(place);
+            }
+            for event in &events {
+                match event.token() {
+                    WAKER => {}
+                    SIGNALS if self.signals.take() => self.engine.feed(Input::Terminate),
+                    SIGNALS => {}
+                    LINK => self.link.ready(&mut self.engine, &mut self.scratch),
+                    Token(token) if token > LISTENERS - 16 => self.accept(LISTENERS - token),
+                    Token(place) => self.ready(place, event.is_readable(), event.is_writable()),
                 }
             }
-            for id in &outputs.ready {
-                self.flush(*id);
+            self.read_mail();
+            self.tick();
+            let mut outputs = std::mem::take(&mut self.outputs);
+            self.engine.finish(&mut outputs);
+            self.perform(&mut outputs);
+            for id in outputs.ready.drain(..) {
+                self.flush(id);
+            }
+            self.outputs = outputs;
+            if let Some(code) = self.leaving {
+                return self.leave(code);
             }
         }
     }
 
-    /// How long the loop may sleep.
-    fn timeout(&self) -> Option<Duration> {
-        if !self.unread.is_empty() || !self.crowded.is_empty() || !self.ended.is_empty() || self.again {
-            return Some(Duration::ZERO);
+    fn timeout(&self) -> Duration {
+        if self.due || !self.gone.is_empty() || !self.unread.is_empty() || !self.unaccepted.is_empty() {
+            return Duration::ZERO;
         }
-        let due = self.engine.next_deadline().map_or(self.next_tick, |deadline| deadline.min(self.next_tick));
-        Some(due.saturating_sub(host::mono()))
+        let next = self.engine.next_deadline().map_or(self.next_tick, |deadline| deadline.min(self.next_tick));
+        // Rounded up: epoll counts in milliseconds, and waking early would spin.
+        let wait = next.saturating_sub(host::clock());
+        Duration::from_millis(wait.as_micros().div_ceil(1000) as u64)
     }
 
-    /// Everything that happened since the last turn.
-    fn feed(&mut self, events: &Events) {
-        for id in std::mem::take(&mut self.ended) {
-            self.engine.feed(Input::Closed { id });
+    fn tick(&mut self) {
+        let now = host::clock();
+        if now >= self.next_tick {
+            let hz = self.engine.config().hz.clamp(1, 500);
+            self.next_tick = now + Duration::from_secs(1) / hz;
+            self.engine.feed(Input::Tick);
         }
-        for index in std::mem::take(&mut self.crowded) {
-            self.accept(index);
-        }
-        for _ in 0..self.unread.len() {
-            let place = self.unread.pop_front().expect("counted");
-            self.read(place);
-        }
-        let first_client = FIRST_LISTENER + self.listeners.len();
-        for event in events {
-            match event.token() {
-                WAKER => {}
-                Token(token) if token < first_client => self.accept(token - FIRST_LISTENER),
-                Token(token) => self.ready(token - first_client, event),
-            }
-        }
-        for _ in 0..mailbox::BATCH {
-            let Some(mail) = self.letters.next() else { break };
+    }
+
+    fn read_mail(&mut self) {
+        while let Ok(mail) = self.mail.try_recv() {
             self.engine.feed(match mail {
                 Mail::Disk(done) => Input::Disk(done),
                 Mail::Loaded(loaded) => Input::Loaded(loaded),
                 Mail::Control(control) => Input::Control(control),
-                Mail::Terminate => Input::Terminate,
             });
-        }
-        let now = host::mono();
-        if now >= self.next_tick {
-            self.engine.feed(Input::Tick);
-            let hz = self.engine.config().hz.clamp(1, 500);
-            self.next_tick = now + Duration::from_secs(1) / hz;
         }
     }
 
-    /// Accepts the clients that wait at a listener.
     fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPTS {
             let accepted = match &self.listeners[index] {
-                Listener::Tcp(listener) => listener.accept().map(|(stream, peer)| {
-                    let _ = stream.set_nodelay(true);
-                    let local = stream.local_addr().map_or(SocketName::None, SocketName::Tcp);
-                    self.performer.keep_alive(&stream, self.engine.config().tcp_keepalive_s);
-                    (Stream::Tcp(stream), SocketName::Tcp(peer), local)
-                }),
-                Listener::Unix(listener, path) => listener.accept().map(|(stream, _)| {
-                    let name = SocketName::Unix(path.clone());
-                    (Stream::Unix(stream), name.clone(), name)
-                }),
+                Listener::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
+                Listener::Unix(listener) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
             };
             match accepted {
-                Ok((stream, peer, local)) => self.open(stream, peer, local),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                // Out of descriptors: whoever waits is accepted when the next client comes, as in Redis.
-                Err(error) => return tracing::warn!("Accepting client connection: {error}"),
+                Ok(stream) => self.open(stream),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+                Err(error) => {
+                    // Out of descriptors: tried again at the next tick, when somebody may have left.
+                    tracing::warn!("Accepting client connection: {error}");
+                    return;
+                }
             }
         }
-        self.crowded.push(index);
+        self.unaccepted.push(index);
     }
 
-    fn open(&mut self, stream: Stream, peer: SocketName, local: SocketName) {
+    fn open(&mut self, stream: Stream) {
+        let place = self.free.pop().unwrap_or(self.conns.len());
         let id = SessionId(self.next_id);
+        let conn = match Conn::register(stream, id, Token(place), self.poll.registry()) {
+            Ok(conn) => conn,
+            Err(error) => {
+                tracing::warn!("Error registering fd event for the new client: {error}");
+                if place < self.conns.len() {
+                    self.free.push(place);
+                }
+                return;
+            }
+        };
         self.next_id += 1;
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.conns.push(None);
-            self.conns.len() - 1
-        });
-        let mut conn = Conn::new(id, stream);
-        let token = Token(FIRST_LISTENER + self.listeners.len() + place);
-        if let Err(error) = conn.register(self.poll.registry(), token) {
-            tracing::warn!("Registering client connection: {error}");
-            self.free.push(place);
-            return;
+        conn.configure(self.engine.config().tcp_keepalive_s);
+        let (peer, local) = conn.names();
+        if place == self.conns.len() {
+            self.conns.push(Some(conn));
+        } else {
+            self.conns[place] = Some(conn);
         }
-        self.conns[place] = Some(conn);
         self.places.insert(id, place);
         self.engine.feed(Input::Opened { id, peer, local });
     }
 
-    /// An event on a client's socket.
-    fn ready(&mut self, place: usize, event: &mio::event::Event) {
-        // The socket may have been closed earlier in this turn.
+    fn ready(&mut self, place: usize, readable: bool, writable: bool) {
         let Some(conn) = self.conns.get_mut(place).and_then(Option::as_mut) else { return };
-        if event.is_read_closed() {
-            conn.half_closed = true;
-        }
-        if event.is_writable() && conn.full {
-            conn.full = false;
-            let id = conn.id;
+        let id = conn.id;
+        if writable && std::mem::take(&mut conn.choked) {
             self.flush(id);
         }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
+        if readable {
             self.read(place);
         }
     }
 
-    /// One read; what is complete runs.
-    fn read(&mut self, place: usize) {
-        let Some(conn) = self.conns.get_mut(place).and_then(Option::as_mut) else { return };
-        let id = conn.id;
-        match conn.read(&mut self.scratch) {
-            Moved::Some(count) => {
-                if conn.unread {
-                    self.unread.push_back(place);
-                }
-                self.engine.feed(Input::Received { id, bytes: &self.scratch[..count] });
-            }
-            Moved::Later => {}
-            Moved::Ended => self.end(id),
+    fn read_again(&mut self, place: usize) {
+        if let Some(conn) = self.conns.get_mut(place).and_then(Option::as_mut)
+            && std::mem::take(&mut conn.unread)
+        {
+            self.read(place);
         }
     }
 
-    /// One write; a session that is to be closed behind its output is closed when all of it has left.
-    fn flush(&mut self, id: SessionId) {
-        let Some(place) = self.places.get(&id) else { return };
-        let Some(conn) = self.conns[*place].as_mut() else { return };
-        if conn.full {
+    /// One read, fed to the engine in place.
+    fn read(&mut self, place: usize) {
+        let Some(conn) = self.conns.get_mut(place).and_then(Option::as_mut) else { return };
+        if conn.unread {
             return;
         }
-        let outcome = loop {
-            let moved = {
-                let pieces = self.engine.output(id);
-                if pieces.is_empty() {
-                    break if conn.closing { Moved::Ended } else { Moved::Later };
+        match conn.read(&mut self.scratch) {
+            Ok(0) => self.end(place),
+            Ok(count) => {
+                if count == self.scratch.len() {
+                    conn.unread = true;
+                    self.unread.push(place);
                 }
-                conn.write(&pieces)
-            };
-            // A short write filled the kernel's buffer: the next one says so, which arms the event.
-            match moved {
-                Moved::Some(count) => self.engine.sent(id, count),
-                other => break other,
+                let id = conn.id;
+                self.engine.feed(Input::Received { id, bytes: &self.scratch[..count] });
             }
-        };
-        if outcome == Moved::Ended {
-            self.end(id);
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                conn.unread = true;
+                self.unread.push(place);
+            }
+            Err(error) => {
+                tracing::debug!("Reading from client: {error}");
+                self.end(place);
+            }
+        }
+    }
+
+    /// Sends what the session has, as far as the socket takes it.
+    fn flush(&mut self, id: SessionId) {
+        let Some(&place) = self.places.get(&id) else { return };
+        let Some(conn) = self.conns[place].as_mut() else { return };
+        if conn.choked {
+            return;
+        }
+        loop {
+            let pieces = self.engine.output(id);
+            let waiting: usize = pieces.iter().map(|piece| piece.len()).sum();
+            if waiting == 0 {
+                break;
+            }
+            let written = conn.write(&pieces);
+            drop(pieces);
+            match written {
+                Ok(count) => {
+                    self.engine.sent(id, count);
+                    if count < waiting {
+                        conn.choked = true;
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    conn.choked = true;
+                    return;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    tracing::debug!("Error writing to client: {error}");
+                    self.end(place);
+                    return;
+                }
+            }
+        }
+        if conn.closing && self.engine.unsent(id) == 0 {
+            self.end(place);
+        }
+    }
+
+    fn end(&mut self, place: usize) {
+        let Some(mut conn) = self.conns[place].take() else { return };
+        conn.deregister(self.poll.registry());
+        self.places.remove(&conn.id);
+        self.gone.push(conn.id);
+        self.free.push(place);
+    }
+
+    fn perform(&mut self, outputs: &mut Outputs) {
+        for effect in outputs.effects.drain(..) {
+            match effect {
+                Effect::Close { id, how } => self.close(id, how),
+                Effect::Disk(task) => self.disk.perform(task),
+                Effect::Link(task) => self.link.perform(task, self.poll.registry()),
+                Effect::Answer { ticket, report } => tracing::debug!(?ticket, ?report, "nobody waits for this answer"),
+                Effect::Free(memory) => free_elsewhere(memory),
+                Effect::Apply(apply) => self.apply(apply),
+                Effect::RewriteConfig { id } => self.rewrite_config(id),
+                Effect::Sleep(time) => std::thread::sleep(time),
+                Effect::Shutdown(shutdown) => self.leaving = Some(shutdown.code),
+                Effect::Log(level, line) => log(level, &line),
+            }
         }
     }
 
     fn close(&mut self, id: SessionId, how: Closing) {
+        let Some(&place) = self.places.get(&id) else { return };
+        let Some(conn) = self.conns[place].as_mut() else { return };
         match how {
-            Closing::Now => self.end(id),
-            Closing::AfterFlush => {
-                let Some(place) = self.places.get(&id) else { return };
-                if let Some(conn) = self.conns[*place].as_mut() {
-                    conn.closing = true;
+            Closing::AfterFlush if self.engine.unsent(id) > 0 => conn.closing = true,
+            _ => self.end(place),
+        }
+    }
+
+    /// A directive changed at run time: what only the shell can do about it. What it cannot do is undone and told in the log.
+    fn apply(&mut self, apply: Apply) {
+        match apply {
+            Apply::Listen => self.listen_anew(),
+            Apply::Dir => {
+                let dir = self.engine.config().dir.clone();
+                if let Err(error) = std::env::set_current_dir(&dir) {
+                    tracing::warn!("Can't chdir to '{dir}': {error}");
                 }
-                self.flush(id);
             }
+            Apply::Tick => self.next_tick = Duration::ZERO,
+            Apply::Clients => raise_file_limit(&mut self.engine.core_mut().config),
+            // Read where they are used, or applied by the engine itself.
+            _ => {}
         }
     }
 
-    /// Drops a socket; the engine is told at the beginning of the next turn.
-    fn end(&mut self, id: SessionId) {
-        let Some(place) = self.places.remove(&id) else { return };
-        if let Some(mut conn) = self.conns[place].take() {
-            conn.deregister(self.poll.registry());
+    fn listen_anew(&mut self) {
+        let old = std::mem::take(&mut self.listeners);
+        for listener in old {
+            let _ = match listener {
+                Listener::Tcp(mut listener) => self.poll.registry().deregister(&mut listener),
+                Listener::Unix(mut listener) => self.poll.registry().deregister(&mut listener),
+            };
         }
-        self.free.push(place);
-        self.ended.push(id);
+        self.unaccepted.clear();
+        let config = self.engine.config();
+        match listen::tcp(config) {
+            Ok(tcp) => self.listeners.extend(tcp.into_iter().map(Listener::Tcp)),
+            Err(error) => tracing::warn!("{error}"),
+        }
+        match listen::unix(config) {
+            Ok(unix) => self.listeners.extend(unix.map(Listener::Unix)),
+            Err(error) => tracing::warn!("{error}"),
+        }
+        if let Err(error) = self.register_listeners() {
+            tracing::warn!("Listening: {error}");
+        }
     }
 
-    /// Sends what can be sent at once before the process leaves.
-    fn farewell(&mut self) {
+    fn rewrite_config(&mut self, id: SessionId) {
+        let outcome = match &self.config_file {
+            None => Err("The server is running without a config file".to_owned()),
+            Some(path) => {
+                let before = std::fs::read_to_string(path).unwrap_or_default();
+                let after = self.engine.config().rewrite(&before);
+                replace_file(path, &after).map_err(|error| format!("Rewriting config file: {error}"))
+            }
+        };
+        self.engine.config_rewritten(id, outcome);
+        self.due = true;
+    }
+
+    /// Sends what is left to send, as far as sockets take it at once, and ends.
+    fn leave(mut self, code: i32) -> Result<(), NodeError> {
         let ids: Vec<SessionId> = self.places.keys().copied().collect();
         for id in ids {
             self.flush(id);
         }
+        if !self.engine.config().unixsocket.is_empty() {
+            let _ = std::fs::remove_file(&self.engine.config().unixsocket);
+        }
+        tracing::info!("bye bye...");
+        if code == 0 { Ok(()) } else { Err(NodeError::Left(code)) }
+    }
+}
+
+/// A file is replaced whole or not at all: temporary file, fsync, rename.
+fn replace_file(path: &std::path::Path, text: &str) -> io::Result<()> {
+    use std::io::Write;
+    let beside = path.with_extension(format!("tmp-{}", std::process::id()));
+    let mut file = std::fs::File::create(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)
+}
+
+/// Freeing millions of values takes seconds: not on the engine's thread.
+fn free_elsewhere(memory: quorate_engine::Memory) {
+    // If no thread can be had, dropping here is slow but right: the closure is dropped with its capture.
+    let _ = std::thread::Builder::new().name("lazyfree".into()).spawn(move || drop(memory));
+}
+
+/// Every client needs a descriptor: raises the limit, or lowers maxclients to what there is.
+fn raise_file_limit(config: &mut ServerConfig) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = u64::from(config.maxclients) + RESERVED_FILES;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let most = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let granted = match setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum }) {
+        Ok(()) => most,
+        Err(_) => limit.current.unwrap_or(RESERVED_FILES),
+    };
+    if granted < wanted {
+        let clients = granted.saturating_sub(RESERVED_FILES).max(1) as u32;
+        tracing::warn!(
+            "The limit of open files is {granted}: maxclients is {clients} instead of {}",
+            config.maxclients
+        );
+        config.maxclients = clients;
+    }
+}
+
+fn log(level: Level, line: &str) {
+    match level {
+        Level::Debug | Level::Verbose => tracing::debug!("{line}"),
+        Level::Notice => tracing::info!("{line}"),
+        Level::Warning => tracing::warn!("{line}"),
     }
 }

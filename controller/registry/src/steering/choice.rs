@@ -106,7 +106,8 @@ impl<'a> Round<'a> {
     fn awaits_someone(&self) -> bool {
         let restart = matches!(self.failover.cause, Cause::Founding | Cause::Restarted);
         self.view.group.nodes.keys().any(|node| match self.promise_of(node) {
-            Some((_, facts)) => facts.loading,
+            // It answered this leader; the sentinels that hold it for down may just not have looked since.
+            Some((_, facts)) => facts.loading || self.view.is_down(node),
             None => restart || !self.view.is_down(node),
         })
     }

@@ -1,8 +1,18 @@
-//! A list: one listpack while it is small, a quicklist of listpacks past `list-max-listpack-size`.
+//! A list: one listpack while it fits `list-max-listpack-size`, then a quicklist of listpacks.
+//!
+//! `listpack --(an element more would exceed the limit)--> quicklist --(shrunk to one node at half the limit)-->
+//! listpack`. The half keeps a list at the edge from converting back and forth.
 
+use super::walk::{Either, Window};
 use crate::{Limits, StrRef};
-use quorate_collections::quicklist::Node;
-use std::{ops::Range, sync::Arc};
+use quorate_collections::{
+    listpack::Listpack,
+    quicklist::{Fill, Node, QuickList},
+};
+use std::{fmt, ops::Range, sync::Arc};
+
+/// A listpack bounded in elements is bounded in bytes too. Source: Redis's safety limit for quicklist nodes.
+const COUNTED_BYTES_MAX: usize = 8192;
 
 /// An end of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,20 +24,30 @@ pub enum End {
 }
 
 /// A list. Indexes count from 0 at the head; callers resolve negative ones.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct List {
-    limits: Arc<Limits>,
+    pub(crate) limits: Arc<Limits>,
+    inner: Inner,
+}
+
+#[derive(Clone)]
+enum Inner {
+    Small(Listpack),
+    Large(Box<QuickList>),
 }
 
 impl List {
     /// An empty list.
     pub fn new(limits: &Arc<Limits>) -> Self {
-        Self { limits: Arc::clone(limits) }
+        Self { limits: Arc::clone(limits), inner: Inner::Small(Listpack::new()) }
     }
 
     /// Number of elements.
     pub fn len(&self) -> usize {
-        todo!("{:?}", self.limits)
+        match &self.inner {
+            Inner::Small(pack) => pack.len(),
+            Inner::Large(list) => list.len(),
+        }
     }
 
     /// Whether there is no element.
@@ -37,37 +57,103 @@ impl List {
 
     /// Adds an element at an end.
     pub fn push(&mut self, end: End, element: &[u8]) {
-        todo!("{end:?} {element:?}")
+        self.make_room(element);
+        match (&mut self.inner, end) {
+            (Inner::Small(pack), End::Head) => pack.push_front(element),
+            (Inner::Small(pack), End::Tail) => pack.push_back(element),
+            (Inner::Large(list), End::Head) => list.push_front(element),
+            (Inner::Large(list), End::Tail) => list.push_back(element),
+        }
     }
 
     /// Removes the element at an end.
     pub fn pop(&mut self, end: End) -> Option<Vec<u8>> {
-        todo!("{end:?}")
+        let popped = match (&mut self.inner, end) {
+            (Inner::Small(pack), end) => {
+                let at = match end {
+                    End::Head => pack.first()?,
+                    End::Tail => pack.last()?,
+                };
+                let element = pack.get(at).to_vec();
+                pack.remove(at, 1);
+                return Some(element);
+            }
+            (Inner::Large(list), End::Head) => list.pop_front(),
+            (Inner::Large(list), End::Tail) => list.pop_back(),
+        };
+        self.shrink();
+        popped
     }
 
     /// The element at `index`.
     pub fn get(&self, index: usize) -> Option<StrRef<'_>> {
-        todo!("{index}")
+        match &self.inner {
+            Inner::Small(pack) => Some(pack.get(pack.nth(index)?)),
+            Inner::Large(list) => list.get(index),
+        }
     }
 
     /// Replaces the element at `index`; false when there is none.
     pub fn replace(&mut self, index: usize, element: &[u8]) -> bool {
-        todo!("{index} {element:?}")
+        if index >= self.len() {
+            return false;
+        }
+        self.make_room(element);
+        match &mut self.inner {
+            Inner::Small(pack) => {
+                let at = pack.nth(index).expect("below the length");
+                pack.replace(at, element);
+            }
+            Inner::Large(list) => {
+                list.set(index, element);
+                self.shrink();
+            }
+        }
+        true
     }
 
     /// Inserts an element before `index`; `index == len` appends. Panics past that.
     pub fn insert(&mut self, index: usize, element: &[u8]) {
-        todo!("{index} {element:?}")
+        assert!(index <= self.len(), "an index of the list");
+        self.make_room(element);
+        match &mut self.inner {
+            Inner::Small(pack) => match pack.nth(index) {
+                Some(at) => {
+                    pack.insert_before(at, element);
+                }
+                None => pack.push_back(element),
+            },
+            Inner::Large(list) => list.insert(index, element),
+        }
     }
 
     /// Removes the elements of a range that lies within the list.
     pub fn remove_range(&mut self, range: Range<usize>) {
-        todo!("{range:?}")
+        if range.is_empty() {
+            return;
+        }
+        match &mut self.inner {
+            Inner::Small(pack) => {
+                if let Some(at) = pack.nth(range.start) {
+                    pack.remove(at, range.len());
+                }
+            }
+            Inner::Large(list) => {
+                list.remove_range(range);
+                self.shrink();
+            }
+        }
     }
 
     /// Removes up to `most` elements equal to `element`, starting from `from`, and says how many.
     pub fn remove_equal(&mut self, element: &[u8], from: End, most: usize) -> usize {
-        todo!("{element:?} {from:?} {most}")
+        let removed = match (&mut self.inner, from) {
+            (Inner::Small(pack), from) => return remove_equal_small(pack, element, from, most),
+            (Inner::Large(list), End::Head) => list.remove_equal(element, most),
+            (Inner::Large(list), End::Tail) => list.remove_equal_back(element, most),
+        };
+        self.shrink();
+        removed
     }
 
     /// Every element from the head; reversible.
@@ -77,32 +163,258 @@ impl List {
 
     /// The elements of a range that lies within the list; reversible. Starting costs a walk over nodes, not elements.
     pub fn range(&self, range: Range<usize>) -> impl DoubleEndedIterator<Item = StrRef<'_>> {
-        let _ = range;
-        std::iter::empty()
+        let len = self.len();
+        let end = range.end.min(len);
+        let start = range.start.min(end);
+        match &self.inner {
+            Inner::Small(pack) => Either::Small(Window::new(pack.iter(), start, end - start, len - end)),
+            Inner::Large(list) => Either::Large(list.range(start..end)),
+        }
     }
 
     /// Appends a whole node, as an RDB file stores it. Empty listpacks are skipped.
     pub fn push_node(&mut self, node: Node) {
-        todo!("{node:?}")
+        if let Inner::Small(pack) = &mut self.inner {
+            match node {
+                Node::Packed(node) if pack.is_empty() && !exceeds(&self.limits, node.byte_len(), node.len()) => {
+                    *pack = node;
+                    return;
+                }
+                Node::Packed(node) if node.is_empty() => return,
+                node => self.enlarge().push_node(node),
+            }
+        } else {
+            self.enlarge().push_node(node);
+        }
     }
 
     /// The one listpack, when that is the encoding.
     pub fn as_listpack(&self) -> Option<&[u8]> {
-        todo!()
+        match &self.inner {
+            Inner::Small(pack) => Some(pack.as_bytes()),
+            Inner::Large(_) => None,
+        }
     }
 
     /// The nodes for RDB's quicklist; none when the encoding is one listpack.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        std::iter::empty()
+        match &self.inner {
+            Inner::Small(_) => Either::Small(std::iter::empty()),
+            Inner::Large(list) => Either::Large(list.nodes()),
+        }
     }
 
     /// The encoding as OBJECT ENCODING names it: `listpack` or `quicklist`.
     pub fn encoding_name(&self) -> &'static str {
-        todo!()
+        match &self.inner {
+            Inner::Small(_) => "listpack",
+            Inner::Large(_) => "quicklist",
+        }
     }
 
     /// Bytes on the heap.
     pub fn memory(&self) -> usize {
-        todo!()
+        match &self.inner {
+            Inner::Small(pack) => pack.byte_len(),
+            Inner::Large(list) => list.memory(),
+        }
+    }
+
+    /// Takes the large encoding if a listpack with `element` in it would exceed the limit.
+    fn make_room(&mut self, element: &[u8]) {
+        if let Inner::Small(pack) = &self.inner
+            && exceeds(&self.limits, pack.byte_len() + element.len(), pack.len() + 1)
+        {
+            self.enlarge();
+        }
+    }
+
+    /// Takes the large encoding, if it is not there yet.
+    fn enlarge(&mut self) -> &mut QuickList {
+        if let Inner::Small(pack) = &mut self.inner {
+            let fill = Fill::from_config(self.limits.list_max_listpack_size.into());
+            let pack = std::mem::take(pack);
+            let list = if pack.is_empty() { QuickList::new(fill) } else { QuickList::from_listpack(fill, pack) };
+            self.inner = Inner::Large(Box::new(list));
+        }
+        match &mut self.inner {
+            Inner::Large(list) => list,
+            Inner::Small(_) => unreachable!("just enlarged"),
+        }
+    }
+
+    /// Goes back to the small encoding when one node is left and half empty, or nothing at all.
+    fn shrink(&mut self) {
+        let Inner::Large(list) = &self.inner else { return };
+        if list.is_empty() {
+            self.inner = Inner::Small(Listpack::new());
+        } else if let Some(pack) = list.as_single_listpack()
+            && !exceeds(&self.limits, 2 * pack.byte_len(), 2 * pack.len())
+        {
+            self.inner = Inner::Small(pack.clone());
+        }
+    }
+}
+
+/// Would a listpack of this size be too large for a small list?
+fn exceeds(limits: &Limits, bytes: usize, count: usize) -> bool {
+    match Fill::from_config(limits.list_max_listpack_size.into()) {
+        Fill::Bytes(most) => bytes > most,
+        Fill::Entries(most) => bytes > COUNTED_BYTES_MAX || count > most,
+    }
+}
+
+fn remove_equal_small(pack: &mut Listpack, element: &[u8], from: End, most: usize) -> usize {
+    let mut removed = 0;
+    let mut next = match from {
+        End::Head => pack.first(),
+        End::Tail => pack.last(),
+    };
+    while let Some(at) = next
+        && removed < most
+    {
+        let equal = pack.get(at).is(element);
+        // Positions before `at` survive its removal; what follows moves to `at`.
+        next = match (from, equal) {
+            (End::Head, true) => pack.remove(at, 1),
+            (End::Head, false) => pack.next(at),
+            (End::Tail, _) => {
+                let before = pack.prev(at);
+                if equal {
+                    pack.remove(at, 1);
+                }
+                before
+            }
+        };
+        removed += usize::from(equal);
+    }
+    removed
+}
+
+impl fmt::Debug for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::testing::{limits, text};
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(End, Vec<u8>),
+        Pop(End),
+        Replace(usize, Vec<u8>),
+        Insert(usize, Vec<u8>),
+        RemoveRange(usize, usize),
+        RemoveEqual(Vec<u8>, End, usize),
+        Node(Vec<Vec<u8>>),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let end = || prop_oneof![Just(End::Head), Just(End::Tail)];
+        prop_oneof![
+            6 => (end(), text()).prop_map(|(end, element)| Step::Push(end, element)),
+            3 => end().prop_map(Step::Pop),
+            1 => (0..30usize, text()).prop_map(|(index, element)| Step::Replace(index, element)),
+            2 => (0..30usize, text()).prop_map(|(index, element)| Step::Insert(index, element)),
+            1 => (0..30usize, 0..6usize).prop_map(|(start, count)| Step::RemoveRange(start, count)),
+            1 => (text(), end(), 0..4usize).prop_map(|(element, end, most)| Step::RemoveEqual(element, end, most)),
+            1 => prop::collection::vec(text(), 0..5).prop_map(Step::Node),
+        ]
+    }
+
+    fn apply(model: &mut VecDeque<Vec<u8>>, list: &mut List, step: Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Push(end, element) => {
+                list.push(end, &element);
+                match end {
+                    End::Head => model.push_front(element),
+                    End::Tail => model.push_back(element),
+                }
+            }
+            Step::Pop(End::Head) => prop_assert_eq!(list.pop(End::Head), model.pop_front()),
+            Step::Pop(End::Tail) => prop_assert_eq!(list.pop(End::Tail), model.pop_back()),
+            Step::Replace(index, element) => {
+                prop_assert_eq!(list.replace(index, &element), index < model.len());
+                if let Some(slot) = model.get_mut(index) {
+                    *slot = element;
+                }
+            }
+            Step::Insert(index, element) => {
+                let index = index.min(model.len());
+                list.insert(index, &element);
+                model.insert(index, element);
+            }
+            Step::RemoveRange(start, count) => {
+                let range = start.min(model.len())..(start + count).min(model.len());
+                list.remove_range(range.clone());
+                model.drain(range);
+            }
+            Step::RemoveEqual(element, from, most) => {
+                let mut hits: Vec<_> = (0..model.len()).filter(|index| model[*index] == element).collect();
+                if from == End::Tail {
+                    hits.reverse();
+                }
+                hits.truncate(most);
+                prop_assert_eq!(list.remove_equal(&element, from, most), hits.len());
+                hits.sort_unstable();
+                hits.into_iter().rev().for_each(|index| {
+                    model.remove(index);
+                });
+            }
+            Step::Node(elements) => {
+                let mut pack = Listpack::new();
+                elements.iter().for_each(|element| pack.push_back(element));
+                list.push_node(Node::Packed(pack));
+                model.extend(elements);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn encodings_change_at_the_limit_and_at_half_of_it() {
+        let mut list = List::new(&limits());
+        for _ in 0..8 {
+            list.push(End::Tail, b"x");
+        }
+        assert_eq!(list.encoding_name(), "listpack");
+        list.push(End::Tail, b"x");
+        assert_eq!(list.encoding_name(), "quicklist");
+        for left in (5..9).rev() {
+            list.pop(End::Tail);
+            assert_eq!((list.len(), list.encoding_name()), (left, "quicklist"));
+        }
+        list.pop(End::Tail);
+        assert_eq!((list.len(), list.encoding_name()), (4, "listpack"));
+
+        let bytes = Limits { list_max_listpack_size: -2, ..(*limits()).clone() };
+        let mut list = List::new(&Arc::new(bytes));
+        list.push(End::Tail, &[b'x'; 8192]);
+        assert_eq!(list.encoding_name(), "quicklist");
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_deque(steps in prop::collection::vec(step(), 0..60), (start, count) in (0..30usize, 0..30usize)) {
+            let mut list = List::new(&limits());
+            let mut model = VecDeque::new();
+            for step in steps {
+                apply(&mut model, &mut list, step)?;
+                prop_assert_eq!(list.len(), model.len());
+            }
+            let texts = |elements: &mut dyn Iterator<Item = StrRef<'_>>| elements.map(|element| element.to_vec()).collect::<Vec<_>>();
+            prop_assert_eq!(texts(&mut list.clone().iter()), Vec::from(model.clone()));
+            let range = start.min(model.len())..(start + count).min(model.len());
+            let want: Vec<_> = model.range(range.clone()).cloned().collect();
+            prop_assert_eq!(texts(&mut list.range(range.clone())), want.clone());
+            prop_assert_eq!(texts(&mut list.range(range.clone()).rev()), want.into_iter().rev().collect::<Vec<_>>());
+            prop_assert_eq!(list.get(start).map(|element| element.to_vec()), model.get(start).cloned());
+        }
     }
 }

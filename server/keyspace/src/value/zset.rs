@@ -1,36 +1,69 @@
-//! A sorted set: a listpack of members and scores while it is small, then a skip list beside a hash table.
+//! A sorted set: a listpack of members and scores while it is small, then a skip list with a table of members.
+//!
+//! `listpack --(a member too long, too many members)--> skiplist`; never back. Source of both thresholds:
+//! `zset-max-listpack-*`. In a listpack a score without fraction is an integer element, another its shortest decimal text.
 
-use super::Malformed;
+use super::{
+    LISTPACK_BYTES_MAX, Malformed, check_distinct,
+    walk::{Either, Pairs, Window},
+};
 use crate::{Limits, StrRef};
 use quorate_collections::{
-    listpack::Listpack,
-    skiplist::{LexBound, ScoreBound},
+    listpack::{Listpack, Pos},
+    skiplist::{LexBound, ScoreBound, SkipList},
+    text::INT_TEXT_MAX,
 };
-use std::{ops::Range, sync::Arc};
+use std::{cmp::Ordering, fmt, ops::Range, sync::Arc};
 
 /// Members ordered by score, then by their bytes. Ranks count from 0 at the lowest.
 ///
 /// Ranges by score and by member are first turned into ranks ([`score_ranks`](Zset::score_ranks),
 /// [`lex_ranks`](Zset::lex_ranks)), then counted, read or removed as ranks.
-#[derive(Clone, Debug)]
 pub struct Zset {
-    limits: Arc<Limits>,
+    pub(crate) limits: Arc<Limits>,
+    inner: Inner,
+}
+
+enum Inner {
+    Small(Listpack),
+    Large(Box<SkipList>),
 }
 
 impl Zset {
     /// An empty sorted set.
     pub fn new(limits: &Arc<Limits>) -> Self {
-        Self { limits: Arc::clone(limits) }
+        Self { limits: Arc::clone(limits), inner: Inner::Small(Listpack::new()) }
     }
 
     /// A sorted set from an RDB file's listpack `member score member score …`; converted when past the thresholds.
     pub fn from_listpack(pairs: Listpack, limits: &Arc<Limits>) -> Result<Self, Malformed> {
-        todo!("{pairs:?} {limits:?}")
+        if pairs.is_empty() {
+            return Err(Malformed::Empty);
+        }
+        if !pairs.len().is_multiple_of(2) {
+            return Err(Malformed::Odd);
+        }
+        check_distinct(Pairs(pairs.iter()).map(|(member, _)| member))?;
+        let scores = Pairs(pairs.iter()).map(|(_, score)| parse_score(score).ok_or(Malformed::Score));
+        let _: f64 = scores.sum::<Result<f64, _>>()?;
+        let mut zset = Self { limits: Arc::clone(limits), inner: Inner::Small(pairs) };
+        let longest = zset.iter().map(|(member, _)| member.text_len()).max().unwrap_or(0);
+        let is_sorted = zset.iter().is_sorted_by(|a, b| compare(*a, *b).is_lt());
+        if !is_sorted {
+            return Err(Malformed::Order);
+        }
+        if zset.len() > limits.zset_max_listpack_entries || longest > limits.zset_max_listpack_value {
+            zset.enlarge();
+        }
+        Ok(zset)
     }
 
     /// Number of members.
     pub fn len(&self) -> usize {
-        todo!("{:?}", self.limits)
+        match &self.inner {
+            Inner::Small(pairs) => pairs.len() / 2,
+            Inner::Large(list) => list.len(),
+        }
     }
 
     /// Whether there is no member.
@@ -40,38 +73,110 @@ impl Zset {
 
     /// A member's score.
     pub fn score(&self, member: &[u8]) -> Option<f64> {
-        todo!("{member:?}")
+        match &self.inner {
+            Inner::Small(pairs) => Some(score_after(pairs, pairs.find(member, 1)?)),
+            Inner::Large(list) => list.score(member),
+        }
     }
 
     /// Sets a member's score and says its old one. Panics on NaN.
     pub fn insert(&mut self, member: &[u8], score: f64) -> Option<f64> {
-        todo!("{member:?} {score}")
+        assert!(!score.is_nan(), "a score is a number");
+        if let Inner::Small(pairs) = &mut self.inner {
+            if let Some(at) = pairs.find(member, 1) {
+                let old = score_after(pairs, at);
+                if old.total_cmp(&score).is_ne() {
+                    pairs.remove(at, 2);
+                    insert_sorted(pairs, member, score);
+                }
+                return Some(old);
+            }
+            let fits = pairs.len() / 2 < self.limits.zset_max_listpack_entries
+                && member.len() <= self.limits.zset_max_listpack_value
+                && pairs.byte_len() + member.len() <= LISTPACK_BYTES_MAX;
+            if fits {
+                insert_sorted(pairs, member, score);
+                return None;
+            }
+        }
+        self.enlarge().insert(member, score)
     }
 
     /// Removes a member and says its score.
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
-        todo!("{member:?}")
+        match &mut self.inner {
+            Inner::Small(pairs) => {
+                let at = pairs.find(member, 1)?;
+                let score = score_after(pairs, at);
+                pairs.remove(at, 2);
+                Some(score)
+            }
+            Inner::Large(list) => list.remove(member),
+        }
     }
 
     /// A member's rank.
     pub fn rank(&self, member: &[u8]) -> Option<usize> {
-        todo!("{member:?}")
+        match &self.inner {
+            Inner::Small(pairs) => Pairs(pairs.iter()).position(|(other, _)| other.is(member)),
+            Inner::Large(list) => list.rank(member),
+        }
     }
 
     /// The ranks of the members whose scores lie in a range; empty when none do.
     pub fn score_ranks(&self, min: ScoreBound, max: ScoreBound) -> Range<usize> {
-        todo!("{min:?} {max:?}")
+        match &self.inner {
+            Inner::Small(_) => {
+                let below = |score: f64| match min {
+                    ScoreBound::Included(min) => score < min,
+                    ScoreBound::Excluded(min) => score <= min,
+                };
+                let within = |score: f64| match max {
+                    ScoreBound::Included(max) => score <= max,
+                    ScoreBound::Excluded(max) => score < max,
+                };
+                self.ranks(|(_, score)| below(score), |(_, score)| within(score))
+            }
+            Inner::Large(list) => list.score_ranks(min, max),
+        }
     }
 
     /// The ranks of the members that lie in a range, provided that all scores are equal; empty when none do.
     pub fn lex_ranks(&self, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
-        todo!("{min:?} {max:?}")
+        match &self.inner {
+            Inner::Small(_) => {
+                let below = |member: StrRef<'_>| match min {
+                    LexBound::Lowest => false,
+                    LexBound::Highest => true,
+                    LexBound::Included(min) => member.text(&mut [0; INT_TEXT_MAX]) < min,
+                    LexBound::Excluded(min) => member.text(&mut [0; INT_TEXT_MAX]) <= min,
+                };
+                let within = |member: StrRef<'_>| match max {
+                    LexBound::Lowest => false,
+                    LexBound::Highest => true,
+                    LexBound::Included(max) => member.text(&mut [0; INT_TEXT_MAX]) <= max,
+                    LexBound::Excluded(max) => member.text(&mut [0; INT_TEXT_MAX]) < max,
+                };
+                self.ranks(|(member, _)| below(member), |(member, _)| within(member))
+            }
+            Inner::Large(list) => list.lex_ranks(min, max),
+        }
     }
 
     /// The members of a range of ranks within the set, with their scores; reversible.
     pub fn range(&self, ranks: Range<usize>) -> impl DoubleEndedIterator<Item = (StrRef<'_>, f64)> {
-        let _ = ranks;
-        std::iter::empty()
+        let len = self.len();
+        let end = ranks.end.min(len);
+        let start = ranks.start.min(end);
+        match &self.inner {
+            Inner::Small(pairs) => {
+                let scored = |(member, score)| (member, parse_score(score).expect("only scores are stored"));
+                Either::Small(Window::new(Pairs(pairs.iter()).map(scored), start, end - start, len - end))
+            }
+            Inner::Large(list) => {
+                Either::Large(list.range(start..end).map(|(member, score)| (StrRef::Bytes(member), score)))
+            }
+        }
     }
 
     /// Every member with its score, lowest first; reversible.
@@ -81,32 +186,311 @@ impl Zset {
 
     /// Removes the members of a range of ranks within the set.
     pub fn remove_ranks(&mut self, ranks: Range<usize>) {
-        todo!("{ranks:?}")
+        match &mut self.inner {
+            Inner::Small(pairs) => {
+                if let (false, Some(at)) = (ranks.is_empty(), pairs.nth(2 * ranks.start)) {
+                    pairs.remove(at, 2 * ranks.len());
+                }
+            }
+            Inner::Large(list) => list.remove_range(ranks, &mut |_, _| {}),
+        }
     }
 
     /// A member at random, with its score; none of an empty set.
     pub fn random(&self, rng: &mut fastrand::Rng) -> Option<(StrRef<'_>, f64)> {
-        todo!("{rng:?}")
+        match &self.inner {
+            Inner::Small(_) if self.is_empty() => None,
+            Inner::Small(pairs) => {
+                let at = pairs.nth(2 * rng.usize(..self.len())).expect("below the length");
+                Some((pairs.get(at), score_after(pairs, at)))
+            }
+            Inner::Large(list) => list.random(rng).map(|(member, score)| (StrRef::Bytes(member), score)),
+        }
     }
 
     /// One step of ZSCAN; returns the next cursor, 0 at the end. A small encoding is visited whole.
     pub fn scan(&self, cursor: u64, visit: &mut dyn FnMut(StrRef<'_>, f64)) -> u64 {
-        visit(StrRef::Int(0), 0.0);
-        todo!("{cursor}")
+        match &self.inner {
+            Inner::Small(_) => {
+                self.iter().for_each(|(member, score)| visit(member, score));
+                0
+            }
+            Inner::Large(list) => list.scan(cursor, &mut |member, score| visit(StrRef::Bytes(member), score)),
+        }
     }
 
     /// The bytes of the listpack, when that is the encoding.
     pub fn as_listpack(&self) -> Option<&[u8]> {
-        todo!()
+        match &self.inner {
+            Inner::Small(pairs) => Some(pairs.as_bytes()),
+            Inner::Large(_) => None,
+        }
     }
 
     /// The encoding as OBJECT ENCODING names it: `listpack` or `skiplist`.
     pub fn encoding_name(&self) -> &'static str {
-        todo!()
+        match &self.inner {
+            Inner::Small(_) => "listpack",
+            Inner::Large(_) => "skiplist",
+        }
     }
 
     /// Bytes on the heap.
     pub fn memory(&self) -> usize {
-        todo!()
+        match &self.inner {
+            Inner::Small(pairs) => pairs.byte_len(),
+            Inner::Large(list) => list.memory(),
+        }
+    }
+
+    /// From the first member that is not `below` to the first after it that is not `within`.
+    fn ranks(
+        &self,
+        below: impl Fn((StrRef<'_>, f64)) -> bool,
+        within: impl Fn((StrRef<'_>, f64)) -> bool,
+    ) -> Range<usize> {
+        let start = self.iter().take_while(|pair| below(*pair)).count();
+        let count = self.range(start..self.len()).take_while(|pair| within(*pair)).count();
+        start..start + count
+    }
+
+    /// Takes the large encoding, if it is not there yet.
+    fn enlarge(&mut self) -> &mut SkipList {
+        if let Inner::Small(_) = &self.inner {
+            self.inner = Inner::Large(Box::new(self.to_skiplist()));
+        }
+        match &mut self.inner {
+            Inner::Large(list) => list,
+            Inner::Small(_) => unreachable!("just enlarged"),
+        }
+    }
+
+    fn to_skiplist(&self) -> SkipList {
+        let mut list = SkipList::new(self.limits.seed);
+        for (member, score) in self.iter() {
+            list.insert(member.text(&mut [0; INT_TEXT_MAX]), score);
+        }
+        list
+    }
+}
+
+/// The order of a sorted set.
+fn compare(a: (StrRef<'_>, f64), b: (StrRef<'_>, f64)) -> Ordering {
+    let by_score = a.1.partial_cmp(&b.1).expect("a score is a number");
+    by_score.then_with(|| a.0.text(&mut [0; INT_TEXT_MAX]).cmp(b.0.text(&mut [0; INT_TEXT_MAX])))
+}
+
+/// The score that follows the member at `at`.
+fn score_after(pairs: &Listpack, at: Pos) -> f64 {
+    let score = pairs.next(at).expect("a member is followed by its score");
+    parse_score(pairs.get(score)).expect("only scores are stored")
+}
+
+/// A score as a listpack holds it. Texts come from untrusted files too.
+#[allow(clippy::cast_precision_loss, reason = "an integer element stands for the nearest double, as in Redis")]
+fn parse_score(score: StrRef<'_>) -> Option<f64> {
+    match score {
+        StrRef::Int(number) => Some(number as f64),
+        StrRef::Bytes(text) => {
+            let score: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+            (!score.is_nan()).then_some(score)
+        }
+    }
+}
+
+/// Puts a member that is not there where it belongs.
+fn insert_sorted(pairs: &mut Listpack, member: &[u8], score: f64) {
+    let coming = (StrRef::Bytes(member), score);
+    let mut next = pairs.first();
+    while let Some(at) = next {
+        if compare((pairs.get(at), score_after(pairs, at)), coming).is_gt() {
+            break;
+        }
+        next = pairs.next(at).and_then(|score| pairs.next(score));
+    }
+    let text = score_text(score);
+    match next {
+        Some(at) => {
+            let at = pairs.insert_before(at, member);
+            pairs.insert_after(at, text.as_bytes());
+        }
+        None => {
+            pairs.push_back(member);
+            pairs.push_back(text.as_bytes());
+        }
+    }
+}
+
+/// The text of a score in a listpack; that of an integer becomes an integer element.
+#[allow(clippy::cast_possible_truncation, reason = "checked to be whole and within 2^62")]
+fn score_text(score: f64) -> String {
+    const WHOLE: f64 = (1u64 << 62) as f64;
+    if score.fract() == 0.0 && score.abs() < WHOLE { (score as i64).to_string() } else { format!("{score:?}") }
+}
+
+impl Clone for Zset {
+    fn clone(&self) -> Self {
+        let inner = match &self.inner {
+            Inner::Small(pairs) => Inner::Small(pairs.clone()),
+            Inner::Large(_) => Inner::Large(Box::new(self.to_skiplist())),
+        };
+        Self { limits: Arc::clone(&self.limits), inner }
+    }
+}
+
+impl fmt::Debug for Zset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::testing::{limits, text};
+    use proptest::prelude::*;
+
+    /// Scores that meet again, with the odd ones among them.
+    fn score() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            6 => (-4i8..4).prop_map(f64::from),
+            2 => (-4i8..4).prop_map(|score| f64::from(score) / 3.0),
+            1 => prop::sample::select(vec![f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e-300, 9.3e18, -0.0]),
+        ]
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(Vec<u8>, f64),
+        Remove(Vec<u8>),
+        RemoveRanks(usize, usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            12 => (text(), score()).prop_map(|(member, score)| Step::Insert(member, score)),
+            3 => text().prop_map(Step::Remove),
+            1 => (0..12usize, 0..3usize).prop_map(|(start, count)| Step::RemoveRanks(start, count)),
+        ]
+    }
+
+    /// The same set as a sorted vector.
+    #[derive(Default)]
+    struct Model(Vec<(Vec<u8>, f64)>);
+
+    impl Model {
+        fn insert(&mut self, member: Vec<u8>, score: f64) -> Option<f64> {
+            let old = self.remove(&member);
+            self.0.push((member, score));
+            self.0.sort_by(|a, b| a.1.partial_cmp(&b.1).unwrap().then_with(|| a.0.cmp(&b.0)));
+            old
+        }
+        fn remove(&mut self, member: &[u8]) -> Option<f64> {
+            let at = self.0.iter().position(|(other, _)| other == member)?;
+            Some(self.0.remove(at).1)
+        }
+    }
+
+    #[test]
+    fn encodings_change_at_the_thresholds() {
+        let limits = limits();
+        let mut zset = Zset::new(&limits);
+        for i in 0..limits.zset_max_listpack_entries {
+            zset.insert(format!("m{i}").as_bytes(), 1.5);
+        }
+        zset.insert(b"m0", 2.0);
+        assert_eq!(zset.encoding_name(), "listpack");
+        zset.insert(b"one more", 1.0);
+        assert_eq!(zset.encoding_name(), "skiplist");
+        let mut zset = Zset::new(&limits);
+        zset.insert(&vec![b'x'; limits.zset_max_listpack_value + 1], 1.0);
+        assert_eq!(zset.encoding_name(), "skiplist");
+    }
+
+    #[test]
+    fn a_listpack_must_hold_members_in_order_with_scores() {
+        let pack = |texts: &[&str]| {
+            let mut pack = Listpack::new();
+            texts.iter().for_each(|text| pack.push_back(text.as_bytes()));
+            Zset::from_listpack(pack, &limits()).map(|zset| zset.len())
+        };
+        assert_eq!(pack(&["b", "1", "a", "2.5", "c", "inf"]), Ok(3));
+        assert_eq!(pack(&["a", "2", "b", "1"]), Err(Malformed::Order));
+        assert_eq!(pack(&["a", "1", "a", "2"]), Err(Malformed::Duplicate));
+        assert_eq!(pack(&["a", "nan"]), Err(Malformed::Score));
+        assert_eq!(pack(&["a", "x"]), Err(Malformed::Score));
+        assert_eq!(pack(&["a"]), Err(Malformed::Odd));
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_sorted_vector(
+            steps in prop::collection::vec(step(), 0..50),
+            (low, high) in (score(), score()),
+            (from, to) in (text(), text()),
+        ) {
+            let mut zset = Zset::new(&limits());
+            let mut model = Model::default();
+            for step in steps {
+                match step {
+                    Step::Insert(member, score) => {
+                        prop_assert_eq!(zset.insert(&member, score), model.insert(member, score));
+                    }
+                    Step::Remove(member) => prop_assert_eq!(zset.remove(&member), model.remove(&member)),
+                    Step::RemoveRanks(start, count) => {
+                        let ranks = start.min(model.0.len())..(start + count).min(model.0.len());
+                        zset.remove_ranks(ranks.clone());
+                        model.0.drain(ranks);
+                    }
+                }
+                prop_assert_eq!(zset.len(), model.0.len());
+            }
+            let copy = zset.clone();
+            for view in [&zset, &copy] {
+                let all: Vec<_> = view.iter().map(|(member, score)| (member.to_vec(), score)).collect();
+                prop_assert_eq!(&all, &model.0);
+                let back: Vec<_> = view.iter().rev().map(|(member, score)| (member.to_vec(), score)).collect();
+                prop_assert!(back.iter().eq(model.0.iter().rev()));
+            }
+            for (rank, (member, score)) in model.0.iter().enumerate() {
+                prop_assert_eq!(zset.rank(member), Some(rank));
+                prop_assert_eq!(zset.score(member), Some(*score));
+            }
+            for (min, max) in [
+                (ScoreBound::Included(low), ScoreBound::Included(high)),
+                (ScoreBound::Excluded(low), ScoreBound::Excluded(high)),
+            ] {
+                let above = |score: f64| match min { ScoreBound::Included(_) => score >= low, ScoreBound::Excluded(_) => score > low };
+                let below = |score: f64| match max { ScoreBound::Included(_) => score <= high, ScoreBound::Excluded(_) => score < high };
+                let want: Vec<_> = model.0.iter().filter(|(_, score)| above(*score) && below(*score)).cloned().collect();
+                let got: Vec<_> = zset.range(zset.score_ranks(min, max)).map(|(member, score)| (member.to_vec(), score)).collect();
+                prop_assert_eq!(got, want);
+            }
+            let mut flat = Zset::new(&limits());
+            model.0.iter().for_each(|(member, _)| { flat.insert(member, 0.0); });
+            for (min, max) in [
+                (LexBound::Included(&from[..]), LexBound::Excluded(&to[..])),
+                (LexBound::Excluded(&from[..]), LexBound::Included(&to[..])),
+                (LexBound::Lowest, LexBound::Highest),
+                (LexBound::Highest, LexBound::Lowest),
+            ] {
+                let above = |member: &[u8]| match min {
+                    LexBound::Included(min) => member >= min,
+                    LexBound::Excluded(min) => member > min,
+                    LexBound::Lowest => true,
+                    LexBound::Highest => false,
+                };
+                let below = |member: &[u8]| match max {
+                    LexBound::Included(max) => member <= max,
+                    LexBound::Excluded(max) => member < max,
+                    LexBound::Lowest => false,
+                    LexBound::Highest => true,
+                };
+                let mut want: Vec<_> = model.0.iter().map(|(member, _)| member.clone()).filter(|member| above(member) && below(member)).collect();
+                want.sort();
+                let got: Vec<_> = flat.range(flat.lex_ranks(min, max)).map(|(member, _)| member.to_vec()).collect();
+                prop_assert_eq!(got, want);
+            }
+        }
     }
 }

@@ -1,0 +1,183 @@
+//! What one database holds: a table of entries, and the order in which some expire.
+
+use crate::value::new_text;
+use crate::{DbIndex, Hash, Limits, List, Set, StrRef, UnixMs, Value, ValueRef, Zset, deadlines::Deadlines};
+use quorate_collections::{Entry, Held, NewValue, Table};
+use std::sync::Arc;
+
+/// A collection, boxed by its entry.
+#[derive(Clone)]
+pub enum Object {
+    List(List),
+    Set(Set),
+    Hash(Hash),
+    Zset(Zset),
+}
+
+/// A key with its value, expiry, access bits and snapshot mark.
+pub type Slot = Entry<Object>;
+
+/// How far a snapshot has walked a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walk {
+    /// On its way: the table's cursor.
+    At(u64),
+    /// Every key that was here when the snapshot began is written.
+    Done,
+}
+
+/// The contents of one database.
+///
+/// Invariant: `deadlines` holds exactly the slots of `table` that have an expiry.
+pub struct Store {
+    pub table: Table<Slot>,
+    pub deadlines: Deadlines,
+    /// Where the unmarked keys were when the running snapshot began.
+    pub origin: DbIndex,
+    pub walk: Walk,
+}
+
+impl Store {
+    pub fn new(limits: &Limits, index: DbIndex) -> Self {
+        Self { table: Table::new(limits.seed), deadlines: Deadlines::default(), origin: index, walk: Walk::Done }
+    }
+
+    /// Puts a slot under a key that is absent.
+    pub fn add(&mut self, slot: Slot) {
+        self.deadlines.change(slot.key(), None, expiry(&slot));
+        let replaced = self.table.insert(slot);
+        assert!(replaced.is_none(), "the key was absent");
+    }
+
+    /// Takes a slot out.
+    pub fn take(&mut self, key: &[u8]) -> Option<Slot> {
+        let slot = self.table.remove(key)?;
+        self.deadlines.change(key, expiry(&slot), None);
+        Some(slot)
+    }
+
+    /// Changes the expiry of a slot that is here.
+    pub fn expire(&mut self, key: &[u8], at: Option<UnixMs>) {
+        let slot = self.table.get_mut(key).expect("the caller found it");
+        let old = expiry(slot);
+        slot.set_expiry_ms(at.map(|at| at.0));
+        self.deadlines.change(key, old, at);
+    }
+}
+
+/// When a slot expires.
+pub fn expiry(slot: &Slot) -> Option<UnixMs> {
+    slot.expiry_ms().map(UnixMs)
+}
+
+/// What a slot holds.
+pub fn value(slot: &Slot) -> ValueRef<'_> {
+    match slot.value() {
+        Held::Inline(bytes) => ValueRef::String(StrRef::Bytes(bytes)),
+        Held::Owned(bytes) => ValueRef::String(StrRef::Bytes(bytes)),
+        Held::Int(number) => ValueRef::String(StrRef::Int(number)),
+        Held::Object(Object::List(list)) => ValueRef::List(list),
+        Held::Object(Object::Set(set)) => ValueRef::Set(set),
+        Held::Object(Object::Hash(hash)) => ValueRef::Hash(hash),
+        Held::Object(Object::Zset(zset)) => ValueRef::Zset(zset),
+    }
+}
+
+/// The longest string that OBJECT ENCODING calls `embstr`. Source: Redis, OBJ_ENCODING_EMBSTR_SIZE_LIMIT.
+const EMBSTR_MAX: usize = 44;
+
+/// The encoding as OBJECT ENCODING names it. A string that was changed in place is `raw` whatever its length.
+pub fn encoding(slot: &Slot) -> &'static str {
+    match slot.value() {
+        Held::Inline(bytes) if bytes.len() <= EMBSTR_MAX => "embstr",
+        Held::Inline(_) | Held::Owned(_) => "raw",
+        Held::Int(_) => "int",
+        Held::Object(Object::List(list)) => list.encoding_name(),
+        Held::Object(Object::Set(set)) => set.encoding_name(),
+        Held::Object(Object::Hash(hash)) => hash.encoding_name(),
+        Held::Object(Object::Zset(zset)) => zset.encoding_name(),
+    }
+}
+
+/// A copy of a slot's value.
+pub fn duplicate(slot: &Slot) -> NewValue<'_, Object> {
+    match slot.value() {
+        Held::Inline(bytes) => NewValue::Bytes(bytes),
+        Held::Owned(bytes) => NewValue::Owned(bytes.clone()),
+        Held::Int(number) => NewValue::Int(number),
+        Held::Object(object) => NewValue::Object(object.clone()),
+    }
+}
+
+impl Object {
+    pub fn len(&self) -> usize {
+        match self {
+            Object::List(list) => list.len(),
+            Object::Set(set) => set.len(),
+            Object::Hash(hash) => hash.len(),
+            Object::Zset(zset) => zset.len(),
+        }
+    }
+
+    pub fn memory(&self) -> usize {
+        size_of::<Object>()
+            + match self {
+                Object::List(list) => list.memory(),
+                Object::Set(set) => set.memory(),
+                Object::Hash(hash) => hash.memory(),
+                Object::Zset(zset) => zset.memory(),
+            }
+    }
+}
+
+/// A string at least so long keeps the allocation it came in; a shorter one is copied in beside its key.
+const APART_MIN: usize = 4096;
+
+/// How a value lies in an entry; `None` for a collection without elements.
+pub fn with_new_value<R>(value: Value, with: impl FnOnce(Option<NewValue<'_, Object>>) -> R) -> R {
+    let object = match value {
+        Value::Bytes(bytes) if bytes.len() >= APART_MIN => return with(Some(NewValue::Owned(bytes))),
+        Value::Bytes(bytes) => return with(Some(new_text(&bytes))),
+        Value::Int(number) => return with(Some(NewValue::Int(number))),
+        Value::List(list) => Object::List(list),
+        Value::Set(set) => Object::Set(set),
+        Value::Hash(hash) => Object::Hash(hash),
+        Value::Zset(zset) => Object::Zset(zset),
+    };
+    with((object.len() > 0).then_some(NewValue::Object(object)))
+}
+
+/// A collection type: how it is made, found and told the thresholds.
+pub trait Collection: Sized {
+    /// An empty one.
+    fn make(limits: &Arc<Limits>) -> Object;
+    /// It, if the object is one.
+    fn of(object: &Object) -> Option<&Self>;
+    /// It, if the object is one.
+    fn of_mut(object: &mut Object) -> Option<&mut Self>;
+    /// Where it keeps the thresholds.
+    fn limits_mut(&mut self) -> &mut Arc<Limits>;
+}
+
+macro_rules! collection {
+    ($name:ident) => {
+        impl Collection for $name {
+            fn make(limits: &Arc<Limits>) -> Object {
+                Object::$name($name::new(limits))
+            }
+            fn of(object: &Object) -> Option<&Self> {
+                if let Object::$name(it) = object { Some(it) } else { None }
+            }
+            fn of_mut(object: &mut Object) -> Option<&mut Self> {
+                if let Object::$name(it) = object { Some(it) } else { None }
+            }
+            fn limits_mut(&mut self) -> &mut Arc<Limits> {
+                &mut self.limits
+            }
+        }
+    };
+}
+collection!(List);
+collection!(Set);
+collection!(Hash);
+collection!(Zset);
