@@ -46,6 +46,9 @@ pub enum Rejected {
     /// A setting was refused.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// Raft ids are never used twice: a sentinel that lost its log must not vote again under its old one.
+    #[error("Raft id {} was given out before", .0.0)]
+    RaftIdUsed(RaftId),
     /// The command says what is already so.
     #[error("nothing to change")]
     Unchanged,
@@ -139,7 +142,10 @@ impl Registry {
         let id = member.raft_id;
         let event = match self.sentinels.get(&id) {
             Some(known) if *known == member => return Err(Rejected::Unchanged),
+            // Two leaders may have given out the same id: the first that was committed has it.
+            Some(known) if known.sentinel_id != member.sentinel_id => return Err(Rejected::RaftIdUsed(id)),
             Some(_) => "+sentinel-address-switch",
+            None if id.0 <= self.highest_raft_id => return Err(Rejected::RaftIdUsed(id)),
             None if self.sentinels.len() >= MAX_SENTINELS => return Err(Rejected::TooMany("sentinels")),
             None => "+sentinel",
         };
