@@ -9,6 +9,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let files = protox::compile(PROTOS, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("quorate.v1.bin"), protox::prost::Message::encode_to_vec(&files))?;
-    tonic_prost_build::configure().emit_rerun_if_changed(false).compile_fds(files)?;
+    // Operators' programs print the control plane's messages as JSON, with the fields of the HTTP API.
+    tonic_prost_build::configure()
+        .emit_rerun_if_changed(false)
+        .type_attribute(".quorate.v1", "#[derive(serde::Serialize)]")
+        .field_attribute("SentinelInfo.self", "#[serde(rename = \"self\")]")
+        .compile_fds(files)?;
     Ok(())
 }
