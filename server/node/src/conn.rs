@@ -26,6 +26,8 @@ pub(crate) struct Conn {
     pub closing: bool,
     /// Stands in the list of sockets that may hold more to read.
     pub unread: bool,
+    /// The peer has said that it will send no more.
+    pub half_closed: bool,
 }
 
 impl Conn {
@@ -35,7 +37,7 @@ impl Conn {
             Stream::Tcp(stream) => registry.register(stream, token, interest)?,
             Stream::Unix(stream) => registry.register(stream, token, interest)?,
         }
-        Ok(Conn { id, stream, choked: false, closing: false, unread: false })
+        Ok(Conn { id, stream, choked: false, closing: false, unread: false, half_closed: false })
     }
 
     /// Small replies leave at once, and a peer that vanished is noticed.

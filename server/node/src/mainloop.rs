@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use mio::event::Event;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Events, Interest, Poll, Token, Waker};
 use quorate_config::{Apply, ServerConfig};
@@ -147,7 +148,7 @@ impl Mainloop {
                     SIGNALS => {}
                     LINK => self.link.ready(&mut self.engine, &mut self.scratch),
                     Token(token) if token > LISTENERS - 16 => self.accept(LISTENERS - token),
-                    Token(place) => self.ready(place, event.is_readable(), event.is_writable()),
+                    Token(place) => self.ready(place, event),
                 }
             }
             self.read_mail();
@@ -239,13 +240,14 @@ impl Mainloop {
         self.engine.feed(Input::Opened { id, peer, local });
     }
 
-    fn ready(&mut self, place: usize, readable: bool, writable: bool) {
+    fn ready(&mut self, place: usize, event: &Event) {
         let Some(conn) = self.conns.get_mut(place).and_then(Option::as_mut) else { return };
         let id = conn.id;
-        if writable && std::mem::take(&mut conn.choked) {
+        conn.half_closed |= event.is_read_closed();
+        if event.is_writable() && std::mem::take(&mut conn.choked) {
             self.flush(id);
         }
-        if readable {
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
             self.read(place);
         }
     }
@@ -267,7 +269,9 @@ impl Mainloop {
         match conn.read(&mut self.scratch) {
             Ok(0) => self.end(place),
             Ok(count) => {
-                if count == self.scratch.len() {
+                // A short read has drained the socket, unless the end of the stream stands right behind it: no event
+                // tells of that again (test: a_half_closed_client_still_gets_its_replies).
+                if count == self.scratch.len() || conn.half_closed {
                     conn.unread = true;
                     self.unread.push(place);
                 }

@@ -1,0 +1,114 @@
+//! The readiness loop over real sockets: pipelines, pieces, half-closed peers, slow readers.
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+use quorate_config::ServerConfig;
+
+/// Starts one node for this test process; it lives as long as the process.
+fn node() -> u16 {
+    static PORT: OnceLock<u16> = OnceLock::new();
+    *PORT.get_or_init(|| {
+        let dir = tempfile::tempdir().expect("a directory").keep();
+        let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port();
+        let mut config = ServerConfig { port, dir: dir.display().to_string(), ..ServerConfig::default() };
+        config.bind.0 = vec!["127.0.0.1".to_owned()];
+
+        thread::spawn(move || quorate_node::run(config, None).expect("the node runs"));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "the node does not listen");
+            thread::sleep(Duration::from_millis(5));
+        }
+        port
+    })
+}
+
+fn connect() -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", node())).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    stream
+}
+
+fn expect(stream: &mut TcpStream, text: &str) {
+    let mut got = vec![0; text.len()];
+    stream.read_exact(&mut got).expect("a reply within 20 s");
+    assert_eq!(String::from_utf8_lossy(&got), text);
+}
+
+#[test]
+fn a_pipeline_is_answered_in_order() {
+    let mut stream = connect();
+    let mut request = Vec::new();
+    let mut reply = String::new();
+    for n in 0..10_000 {
+        request.extend_from_slice(format!("*2\r\n$4\r\nECHO\r\n$5\r\n{n:05}\r\n").as_bytes());
+        reply.push_str(&format!("$5\r\n{n:05}\r\n"));
+    }
+    let mut writer = stream.try_clone().expect("a second handle");
+    let sending = thread::spawn(move || writer.write_all(&request).expect("sent"));
+    expect(&mut stream, &reply);
+    sending.join().expect("sent");
+}
+
+#[test]
+fn a_request_may_arrive_in_pieces() {
+    let mut stream = connect();
+    stream.set_nodelay(true).expect("no delay");
+    for byte in b"*2\r\n$4\r\nECHO\r\n$2\r\nhi\r\nPING\r\n" {
+        stream.write_all(&[*byte]).expect("sent");
+    }
+    expect(&mut stream, "$2\r\nhi\r\n+PONG\r\n");
+}
+
+#[test]
+fn a_half_closed_client_still_gets_its_replies() {
+    let mut stream = connect();
+    stream.write_all(b"PING\r\nPING\r\n").expect("sent");
+    stream.shutdown(Shutdown::Write).expect("half closed");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("replies, then the end");
+    assert_eq!(text, "+PONG\r\n+PONG\r\n");
+}
+
+#[test]
+fn a_slow_reader_gets_everything_and_stops_nobody() {
+    let mut slow = connect();
+    let value = "x".repeat(1 << 20);
+    for _ in 0..64 {
+        slow.write_all(format!("*2\r\n$4\r\nECHO\r\n${}\r\n{value}\r\n", value.len()).as_bytes()).expect("sent");
+    }
+    let mut other = connect();
+    other.write_all(b"PING\r\n").expect("sent");
+    expect(&mut other, "+PONG\r\n");
+    for _ in 0..64 {
+        expect(&mut slow, &format!("${}\r\n{value}\r\n", value.len()));
+    }
+}
+
+#[test]
+fn a_protocol_error_is_told_and_ends_the_connection() {
+    let mut stream = connect();
+    stream.write_all(b"*1\r\n$x\r\n").expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an error, then the end");
+    assert_eq!(text, "-ERR Protocol error: invalid bulk length\r\n");
+}
+
+#[test]
+fn many_clients_come_and_go() {
+    for _ in 0..5 {
+        let mut crowd: Vec<TcpStream> = (0..200).map(|_| connect()).collect();
+        for stream in &mut crowd {
+            stream.write_all(b"PING\r\n").expect("sent");
+        }
+        for stream in &mut crowd {
+            expect(stream, "+PONG\r\n");
+        }
+    }
+}
