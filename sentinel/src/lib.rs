@@ -2,6 +2,7 @@
 
 pub mod founding;
 pub mod front;
+pub mod nodes;
 pub mod store;
 pub mod views;
 pub mod watch;
