@@ -155,10 +155,12 @@ impl<B> Entry<B> {
     /// Replaces the value; key, expiry, mark and clock stay.
     pub fn set(&mut self, value: NewValue<'_, B>) {
         let cell = self.part(self.shape().value);
-        // SAFETY: in each arm the kind says what the cell holds, and an assignment through its type drops the old value.
         match (self.header().kind, value) {
+            // SAFETY: the kind says what the cell holds; here and below an assignment through its type drops the old value.
             (Kind::Int, NewValue::Int(new)) => unsafe { cell.cast::<i64>().write(new) },
+            // SAFETY: as above.
             (Kind::Owned, NewValue::Owned(new)) => unsafe { *cell.cast::<Vec<u8>>() = new },
+            // SAFETY: as above.
             (Kind::Object, NewValue::Object(new)) => unsafe { *cell.cast::<B>() = new },
             (Kind::Inline, NewValue::Bytes(new)) if new.len() <= INLINE_MAX => self.set_inline(new),
             (_, value) => *self = Self::build(self.header(), self.key(), value, self.expiry_ms()),

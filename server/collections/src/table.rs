@@ -624,7 +624,8 @@ impl<E> Walk<E> {
     /// # Safety
     /// The table still exists as it was.
     unsafe fn next(&mut self) -> Option<*mut E> {
-        // SAFETY: the caller vouches for the table, and so for its buckets.
+        // SAFETY: the caller vouches for the table, and so for its buckets. No reference to a whole bucket is made: the caller may hold
+        // a mutable one to an element in it.
         unsafe {
             loop {
                 if self.bucket.is_null() {
@@ -635,11 +636,12 @@ impl<E> Walk<E> {
                     self.next_index += 1;
                     self.lane = 0;
                 }
-                if self.lane < (*self.bucket).count() {
+                let head = (*self.bucket).head;
+                if self.lane < (head & COUNT) as usize {
                     self.lane += 1;
                     return Some((&raw mut (*self.bucket).slots[self.lane - 1]).cast());
                 }
-                self.bucket = (*self.bucket).child().unwrap_or(ptr::null_mut());
+                self.bucket = if head & CHAINED == 0 { ptr::null_mut() } else { (*self.bucket).slots[CHILD].child };
                 self.lane = 0;
             }
         }
