@@ -6,7 +6,7 @@
 //! Not here: anything that a node or a sentinel decides or serves; see `quorate-node` and `quorate-sentinel`.
 
 pub mod args;
-mod control;
+pub mod control;
 pub mod drill;
 pub mod local;
 mod operate;

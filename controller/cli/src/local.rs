@@ -10,6 +10,7 @@
 mod child;
 mod folder;
 pub mod probe;
+mod settled;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 pub use child::{Child, Ended, Kind};
 pub use folder::{Durability, Layout};
+pub use settled::settled;
 
 /// How long children may take to leave after SIGTERM before they are killed. A node saves its data in that time.
 const LEAVE_WITHIN: Duration = Duration::from_secs(20);
