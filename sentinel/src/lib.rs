@@ -1,8 +1,13 @@
 //! The watcher process.
 
+pub mod clock;
+pub mod effects;
 pub mod founding;
 pub mod front;
+pub mod hello;
 pub mod nodes;
+pub mod probe;
 pub mod store;
 pub mod views;
 pub mod watch;
+pub mod wire;
