@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod connection;
+pub(crate) mod replication;
 pub(crate) mod transactions;
 
 use crate::Call;

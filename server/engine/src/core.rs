@@ -99,6 +99,9 @@ impl Core {
     pub(crate) fn new(config: ServerConfig, host: Host, mut rng: fastrand::Rng) -> Core {
         let table = Table::get();
         let run_id = (0..40).map(|_| char::from_digit(rng.u32(0..16), 16).expect("below 16")).collect();
+        let mut bits = [0; 20];
+        rng.fill(&mut bits);
+        let replication = Replication::new(quorate_replication::ReplId::from_random(bits));
         let stats = Stats { by_command: vec![CommandStats::default(); table.rows().len()], ..Stats::default() };
         Core {
             config,
@@ -112,7 +115,7 @@ impl Core {
             config_file: String::new(),
             propagation: Propagation::default(),
             persistence: Persistence::default(),
-            replication: Replication::default(),
+            replication,
             effects: Vec::new(),
             table,
             sessions: Sessions::default(),

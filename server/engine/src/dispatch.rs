@@ -177,6 +177,9 @@ pub(crate) fn run(
     core.reap(keyspace, Some(session));
     core.propagation.settle(db, argv, dirty > 0);
     core.propagation.end_unit();
+    if dirty > 0 {
+        session.last_write_offset = core.stream_position().0;
+    }
     if how != How::InExec {
         if !answers(session) && !session.is_applier() && !matches!(session.replies, Replies::SkipNext) {
             out.truncate(mark);

@@ -170,7 +170,8 @@ impl Engine {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
         let pause = self.core.pause.map(|pause| pause.until);
-        self.core.blocking.next_deadline().into_iter().chain(pause).min()
+        let replication = self.core.replication_deadline();
+        self.core.blocking.next_deadline().into_iter().chain(pause).chain(replication).min()
     }
 
     /// The configuration as it stands.

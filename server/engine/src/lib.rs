@@ -58,7 +58,10 @@ pub use output::Output;
 pub use persistence::{DiskDone, DiskTask, Loaded, Persistence};
 pub use propagation::Propagation;
 pub use refusal::Refusal;
-pub use replication::{Control, LinkInput, LinkTask, Replication, Report, Ticket};
+pub use replication::{
+    Control, Denied, Facts, Found, LinkInput, LinkTask, Memory as Promises, NodeRole, Order, Replication, Report,
+    Ticket,
+};
 pub use reply::Reply;
 pub use session::{Kind, Session, SessionId};
 pub use table::Table;

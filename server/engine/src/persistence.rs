@@ -56,6 +56,9 @@ impl Core {
         self.standing.loading = false;
     }
 
+    /// A full resync replaced the dataset: what is on disk is another history's.
+    pub(crate) fn dataset_replaced(&mut self, _keyspace: &mut Keyspace) {}
+
     /// The turn's stream, before anybody else gets it: the AOF's bytes.
     pub(crate) fn append(&mut self, _stream: &[u8]) -> Release {
         Release::Now

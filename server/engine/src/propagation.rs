@@ -43,6 +43,12 @@ impl Propagation {
         self.selected = None;
     }
 
+    /// Which database the stream is in, if it says so.
+    #[must_use]
+    pub fn selected(&self) -> Option<DbIndex> {
+        self.selected
+    }
+
     /// Bytes that are already encoded: what our master sent, or REPLCONF GETACK and PING for our own replicas.
     pub fn append_raw(&mut self, bytes: &[u8]) {
         self.stream.extend_from_slice(bytes);

@@ -1,95 +1,219 @@
-//! Glue between sessions and the replication room: replicas that follow us, the link to our master, the agent's questions.
+//! Glue between sessions and the replication room: replicas that follow us, the link to our master, the agent's orders.
 //!
 //! The frame calls in at fixed points: `Input::Link` and `Input::Control` arrive in `Core::link` and `Core::control`, the turn's stream in
 //! `Core::replicate`, a closed replica in `Core::replica_gone`, each tick in `Core::replication_tick`.
+//!
+//! * `upstream.rs`: this node as a replica: the link's actions, applying the stream, a full resync's dataset.
+//! * `downstream.rs`: this node as a master (or the middle of a chain): PSYNC, payloads, acknowledgements, pings.
+//! * `orders.rs`: what a node of a group is told by the sentinels, and how roles change.
+//! * `info.rs`: INFO, ROLE and the agent's report.
+//!
+//! The stream of a group has one thing that Redis's has not: each mastership begins with a barrier (I5), `PING quorate-epoch:<n>`, which
+//! any Redis replica applies as a PING. Whoever has applied it holds data of that epoch.
 
-use quorate_keyspace::Keyspace;
+mod control;
+mod downstream;
+mod info;
+mod orders;
+mod upstream;
 
-use crate::SessionId;
+use std::time::Duration;
+
+use quorate_keyspace::{DbIndex, Keyspace};
+use quorate_replication::failover::Failover;
+use quorate_replication::fence::{Durable, Fence};
+use quorate_replication::follower::LinkId;
+use quorate_replication::history::Held;
+use quorate_replication::{Epoch, History, Offset, ReplId, Replicas};
+
+pub use control::{Control, Denied, Facts, NodeRole, Order, Report, Ticket};
+pub(crate) use downstream::introduce;
+pub use upstream::{LinkInput, LinkTask};
+
 use crate::core::Core;
-use crate::session::Session;
+use orders::CatchUp;
+use upstream::Upstream;
 
-/// What happened on the connection to our master.
-#[derive(Debug)]
-pub enum LinkInput<'a> {
-    /// It is there.
-    Connected,
-    /// The master sent something.
-    Received(&'a [u8]),
-    /// It ended or could not be made; the operating system's text.
-    Closed(String),
-}
-
-/// What the shell shall do about the connection to our master.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LinkTask {
-    /// Connect, dropping any earlier connection.
-    Connect {
-        /// Name or address.
-        host: String,
-        /// TCP port.
-        port: u16,
-    },
-    /// Send bytes.
-    Send(Vec<u8>),
-    /// Drop the connection.
-    Close,
-}
-
-/// Names a question of the agent, for its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub u64);
-
-/// A question or order of the agent.
-#[derive(Debug)]
-pub enum Control {
-    /// Who are you and where do you stand?
-    Describe(Ticket),
-}
-
-/// The node's answer to the agent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {}
-
-/// What a replica's session carries.
+/// What marks a replica's session; its state is in [`Replicas`], by the session's id.
 #[derive(Debug)]
 pub struct Peer {}
 
-/// The node's place in a replication group.
-#[derive(Debug, Default)]
-pub struct Replication {}
+/// The node's place in replication.
+#[derive(Debug)]
+pub struct Replication {
+    pub(crate) history: History,
+    pub(crate) replicas: Replicas,
+    /// `Some`: this node is a replica.
+    upstream: Option<Upstream>,
+    /// What its phase was when it was last looked at.
+    phase: Option<quorate_replication::follower::Phase>,
+    /// `Some`: this node belongs to a group.
+    fence: Option<Fence>,
+    /// FAILOVER, while it is under way.
+    failover: Option<Failover>,
+    /// Can the node vouch for its dataset (I10)? Only asked of a node of a group.
+    data_known: bool,
+    /// How many bytes of the turn's stream the history has.
+    fed: usize,
+    /// The database that the stream has selected at the history's offset, as far as it came from elsewhere.
+    stream_db: DbIndex,
+    /// The newest link's name: none is used twice.
+    link: LinkId,
+    /// The master's stream asked for an acknowledgement in this turn.
+    ack_wanted: bool,
+    /// REPLCONF GETACK stands in this turn's stream already.
+    asked_for_acks: bool,
+    pinged_at: Duration,
+    /// When the last replica went; `None` while there is one.
+    alone_since: Option<Duration>,
+    catching_up: Vec<CatchUp>,
+    /// Grows with each change that heartbeats tell of.
+    version: u64,
+    /// The node's id, which outlives the process; empty for a plain node.
+    node_id: String,
+}
+
+/// Where a dataset that was loaded at the start stands in a history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// The history and how much of it.
+    pub held: Held,
+    /// The epoch of its newest write.
+    pub epoch: Epoch,
+    /// The database that the stream has selected there.
+    pub db: DbIndex,
+}
+
+/// Does the node remember its promises?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// Its state file was found.
+    Kept,
+    /// It was not: whatever was promised is lost, so the dataset does not count either (I10).
+    Lost,
+}
+
+impl Replication {
+    pub(crate) fn new(replid: ReplId) -> Replication {
+        Replication {
+            history: History::new(replid),
+            replicas: Replicas::default(),
+            upstream: None,
+            phase: None,
+            fence: None,
+            failover: None,
+            data_known: false,
+            fed: 0,
+            stream_db: DbIndex(0),
+            link: LinkId(0),
+            ack_wanted: false,
+            asked_for_acks: false,
+            pinged_at: Duration::ZERO,
+            alone_since: Some(Duration::ZERO),
+            catching_up: Vec::new(),
+            version: 0,
+            node_id: String::new(),
+        }
+    }
+
+    /// Grows with each change of role, epoch or link: the shell then publishes [`Core::facts`] at once.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Is this node a replica?
+    #[must_use]
+    pub fn is_following(&self) -> bool {
+        self.upstream.is_some()
+    }
+}
 
 impl Core {
-    /// Something happened on the connection to our master.
-    pub(crate) fn link(&mut self, _keyspace: &mut Keyspace, _input: LinkInput<'_>) {}
+    /// Before the first turn, for a node of a group: it boots fenced (I11). `kept` is its state file's content.
+    pub fn join_group(&mut self, group: &str, node_id: &str, kept: Durable, memory: Memory) {
+        node_id.clone_into(&mut self.replication.node_id);
+        self.replication.fence = Some(Fence::boot(group, kept, Epoch(0)));
+        self.replication.data_known = memory == Memory::Kept;
+        self.replication.history.record(self.config.repl_backlog_size);
+        self.standing.read_only = true;
+    }
 
-    /// The agent asks for something.
-    pub(crate) fn control(&mut self, _keyspace: &mut Keyspace, _control: Control) {}
+    /// The dataset was loaded at the start, or there was none. A node of a group goes on under the history that it found; a plain master
+    /// begins a new one that continues it, because what it wrote behind the last sync may be lost; a plain replica follows its master.
+    pub fn restored(&mut self, keyspace: &mut Keyspace, found: Option<Found>) {
+        let size = self.config.repl_backlog_size;
+        if let Some(found) = found {
+            self.replication.history = History::restored(found.held, found.epoch);
+            self.replication.stream_db = found.db;
+            self.replication.history.record(size);
+        }
+        let following = self.config.replicaof.clone();
+        match (&mut self.replication.fence, following) {
+            (Some(fence), _) => {
+                fence.prove(found.map_or(Epoch(0), |found| found.epoch));
+                self.replication.data_known &= found.is_some();
+            }
+            (None, Some(master)) => self.follow(keyspace, quorate_replication::Address::new(master.host, master.port)),
+            (None, None) if found.is_some() => {
+                let fresh = self.fresh_replid();
+                self.replication.history.promote(fresh);
+            }
+            (None, None) => {}
+        }
+        self.standing_changed(keyspace);
+    }
 
     /// The turn's stream, right after the AOF got it: feeds the backlog. Sessions of replicas are then listed as ready.
-    pub(crate) fn replicate(&mut self, _stream: &[u8]) {}
-
-    /// A replica's session ended.
-    pub(crate) fn replica_gone(&mut self, _session: &Session) {}
-
-    /// Periodic work: pings, timeouts, acknowledgements.
-    pub(crate) fn replication_tick(&mut self, _keyspace: &mut Keyspace) {}
-
-    /// What waits to be sent to a replica beyond its session's own output: bytes of the backlog. Empty for others.
-    pub(crate) fn replica_stream(&self, _id: SessionId) -> &[u8] {
-        &[]
+    pub(crate) fn replicate(&mut self, stream: &[u8]) {
+        let replication = &mut self.replication;
+        replication.history.append(&stream[replication.fed..]);
+        replication.fed = 0;
+        replication.asked_for_acks = false;
+        if !stream.is_empty() {
+            for id in replication.replicas.online() {
+                self.sessions.list_id(crate::SessionId(id.0));
+            }
+        }
+        replication.history.trim(replication.replicas.slowest());
+        self.acknowledge_upstream();
+        self.answer_catch_ups();
     }
 
-    /// `count` bytes of `replica_stream` are on their way.
-    pub(crate) fn replica_sent(&mut self, _id: SessionId, _count: usize) {}
-
-    /// Whether the node follows a master, or waits to be told whom to follow.
-    pub(crate) fn is_replica(&self) -> bool {
-        self.standing.read_only
+    /// Brings the history up to what this turn has written so far, so that its offset is exact in the middle of a turn.
+    pub(crate) fn record_stream(&mut self) {
+        let stream = self.propagation.stream();
+        self.replication.history.append(&stream[self.replication.fed..]);
+        self.replication.fed = stream.len();
     }
 
-    /// INFO's replication section, lines ended by CRLF.
-    pub(crate) fn info_replication(&self) -> String {
-        String::new()
+    /// The offset behind everything written so far.
+    pub(crate) fn stream_position(&self) -> Offset {
+        let unfed = self.propagation.stream().len() - self.replication.fed;
+        self.replication.history.offset().plus(unfed)
+    }
+
+    /// When `replication_tick` has something to do.
+    pub(crate) fn replication_deadline(&self) -> Option<Duration> {
+        let replication = &self.replication;
+        let link = replication.upstream.as_ref().map(|upstream| upstream.follower.due());
+        let pause = replication.fence.as_ref().and_then(Fence::due);
+        let catch_ups = replication.catching_up.iter().map(|one| one.deadline);
+        link.into_iter().chain(pause).chain(catch_ups).min()
+    }
+
+    /// Periodic work: pings, timeouts, acknowledgements, reconnections.
+    pub(crate) fn replication_tick(&mut self, keyspace: &mut Keyspace) {
+        self.tick_upstream(keyspace);
+        self.tick_downstream();
+        self.tick_orders(keyspace);
+        self.tick_failover(keyspace);
+        self.standing_changed(keyspace);
+    }
+
+    pub(crate) fn fresh_replid(&mut self) -> ReplId {
+        let mut bits = [0; 20];
+        self.rng.fill(&mut bits);
+        ReplId::from_random(bits)
     }
 }

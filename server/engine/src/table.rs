@@ -8,8 +8,12 @@ use crate::commands;
 use crate::multi::Row;
 
 /// The families. A new file under `commands/` is named here and in `commands.rs`.
-const FAMILIES: &[&[Command]] =
-    &[commands::client::COMMANDS, commands::connection::COMMANDS, commands::transactions::COMMANDS];
+const FAMILIES: &[&[Command]] = &[
+    commands::client::COMMANDS,
+    commands::connection::COMMANDS,
+    commands::replication::COMMANDS,
+    commands::transactions::COMMANDS,
+];
 
 /// Longest command name; anything longer is unknown.
 const MAX_NAME: usize = 32;

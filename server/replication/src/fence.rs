@@ -119,6 +119,12 @@ impl Fence {
         Fence { group: group.into(), promised, epoch: kept.epoch, told: kept.told, standing: Standing::Fenced }
     }
 
+    /// The dataset was loaded and holds writes of `epoch`, which proves that it began: never serve a lower one.
+    pub fn prove(&mut self, epoch: Epoch) {
+        assert_eq!(self.standing, Standing::Fenced, "a dataset is loaded before anything is assigned");
+        self.promised = self.promised.max(epoch);
+    }
+
     /// The group's name.
     pub fn group(&self) -> &str {
         &self.group
@@ -349,7 +355,8 @@ mod tests {
     /// A state file that was lost is replaced, as far as that is possible, by what the dataset proves.
     #[test]
     fn writes_of_an_epoch_prove_it() {
-        let mut fence = Fence::boot("main", Durable::default(), Epoch(5));
+        let mut fence = Fence::boot("main", Durable::default(), Epoch(3));
+        fence.prove(Epoch(5));
         assert_eq!(fence.assign("main", Epoch(4), Role::Master), Err(Refused::Promised(Epoch(5))));
     }
 

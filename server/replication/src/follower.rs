@@ -114,8 +114,10 @@ pub enum Action<'a> {
 pub enum Phase {
     /// Not connected: `connect`.
     Connect,
-    /// Connecting or shaking hands: `connecting`.
+    /// Waiting for the connection: `connecting`.
     Connecting,
+    /// Shaking hands: `handshake`.
+    Handshake,
     /// Receiving or loading a payload: `sync`.
     Sync,
     /// `connected`.
@@ -253,9 +255,8 @@ impl Follower {
     pub fn phase(&self) -> Phase {
         match self.state {
             State::Waiting { .. } => Phase::Connect,
-            State::Connecting | State::Greeting { .. } | State::Introducing { .. } | State::Asking { .. } => {
-                Phase::Connecting
-            }
+            State::Connecting => Phase::Connecting,
+            State::Greeting { .. } | State::Introducing { .. } | State::Asking { .. } => Phase::Handshake,
             State::Announced { .. } | State::Receiving { .. } | State::Loading { .. } | State::Orphaned { .. } => {
                 Phase::Sync
             }

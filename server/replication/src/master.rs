@@ -5,7 +5,7 @@
 //!                    └───────PSYNC: Continue───────────────────────────────────────────────────────────────────────▲
 //! ```
 //! A payload ends at a mark, and a stock replica finds the mark only if nothing follows it: so the stream begins with the
-//! replica's first ACK after the payload. A replica without `capa eof` gets its payload with a length.
+//! replica's first ACK after the payload. A replica without `capa eof` gets its payload with a length, and the stream at once.
 //!
 //! A replica is a cursor into the [backlog](crate::backlog): no bytes are kept for it. It is given up when it is silent for
 //! `repl-timeout`, or when its cursor lags by more than the limit (`client-output-buffer-limit replica`).
@@ -37,6 +37,8 @@ pub struct Replica {
     pub peer_ip: String,
     /// How it wants its payload framed.
     pub payload: PayloadFraming,
+    /// How it asked.
+    pub asked_by: AskedBy,
     /// `REPLCONF rdb-only 1`: it wants no stream (redis-cli --rdb).
     pub wants: Wants,
     /// What it acknowledged, and when it last did.
@@ -53,6 +55,15 @@ pub enum PayloadFraming {
     Length,
     /// `$EOF:<mark>`: it said `capa eof`.
     Mark,
+}
+
+/// The command that a replica asked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedBy {
+    /// It is answered by `+FULLRESYNC` or `+CONTINUE`.
+    Psync,
+    /// SYNC: it is answered by the payload alone, and never acknowledges.
+    Sync,
 }
 
 /// What a replica wants.
@@ -110,6 +121,7 @@ impl Replica {
             ip: None,
             peer_ip,
             payload: PayloadFraming::Length,
+            asked_by: AskedBy::Psync,
             wants: Wants::Stream,
             acked: Offset(0),
             heard_at: now,
@@ -219,12 +231,36 @@ impl Replicas {
             .map(|(id, one)| (*id, one))
     }
 
-    /// The payload was wholly handed to the replica's connection.
+    /// The payload was wholly handed to the replica's connection. One whose payload has a length needs no ACK to begin the stream.
     pub fn payload_sent(&mut self, id: ReplicaId, now: Duration) {
-        if let Some(Replica { state: State::Receiving { sent, .. }, heard_at, .. }) = self.all.get_mut(&id) {
-            *sent = Sent::Wholly;
-            *heard_at = now;
+        let Some(one) = self.all.get_mut(&id) else { return };
+        if let State::Receiving { cursor, .. } = one.state {
+            one.heard_at = now;
+            one.state = match one.payload {
+                PayloadFraming::Mark => State::Receiving { cursor, sent: Sent::Wholly },
+                PayloadFraming::Length => State::Online { cursor },
+            };
         }
+    }
+
+    /// Those that wait for a snapshot.
+    pub fn waiting(&self) -> impl Iterator<Item = ReplicaId> {
+        self.all.iter().filter(|(_, one)| one.state == State::WaitingForSnapshot).map(|(id, _)| *id)
+    }
+
+    /// The snapshot failed: those that were being sent it. They are to be cut, and will ask again.
+    pub fn failed(&self) -> Vec<ReplicaId> {
+        self.receiving().map(|(id, _)| id).collect()
+    }
+
+    /// Keeps only those whose session is still there.
+    pub fn retain(&mut self, mut is_there: impl FnMut(ReplicaId) -> bool) {
+        self.all.retain(|id, _| is_there(*id));
+    }
+
+    /// Every session that said anything as a replica.
+    pub fn ids(&self) -> Vec<ReplicaId> {
+        self.all.keys().copied().collect()
     }
 
     /// A piece of the payload went out: the replica is taking it, so it lives.
@@ -294,7 +330,7 @@ impl Replicas {
     ) -> Vec<(ReplicaId, GivenUp)> {
         let verdict = |one: &Replica| {
             let watched = !matches!(one.state, State::Introduced | State::WaitingForSnapshot);
-            if watched && one.lag(now) >= timeout {
+            if watched && one.asked_by == AskedBy::Psync && one.lag(now) >= timeout {
                 return Some(GivenUp::Silent);
             }
             let behind = one.cursor().map_or(0, |cursor| end.since(cursor));
