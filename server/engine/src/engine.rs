@@ -174,6 +174,17 @@ impl Engine {
         self.core.blocking.next_deadline().into_iter().chain(pause).chain(replication).min()
     }
 
+    /// May the shell read more from our master? Not while a full resync's dataset is being loaded.
+    #[must_use]
+    pub fn takes_more_from_master(&self) -> bool {
+        self.core.takes_more_from_master()
+    }
+
+    /// The dataset was loaded at the start, or there was none (`found` is `None` also for one that names no history).
+    pub fn restored(&mut self, found: Option<crate::Found>) {
+        self.core.restored(&mut self.keyspace, found);
+    }
+
     /// The configuration as it stands.
     #[must_use]
     pub fn config(&self) -> &ServerConfig {

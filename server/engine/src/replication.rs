@@ -122,6 +122,12 @@ impl Replication {
         self.version
     }
 
+    /// How much of its history the dataset holds.
+    #[must_use]
+    pub fn offset(&self) -> Offset {
+        self.history.offset()
+    }
+
     /// Is this node a replica?
     #[must_use]
     pub fn is_following(&self) -> bool {
@@ -141,7 +147,7 @@ impl Core {
 
     /// The dataset was loaded at the start, or there was none. A node of a group goes on under the history that it found; a plain master
     /// begins a new one that continues it, because what it wrote behind the last sync may be lost; a plain replica follows its master.
-    pub fn restored(&mut self, keyspace: &mut Keyspace, found: Option<Found>) {
+    pub(crate) fn restored(&mut self, keyspace: &mut Keyspace, found: Option<Found>) {
         let size = self.config.repl_backlog_size;
         if let Some(found) = found {
             self.replication.history = History::restored(found.held, found.epoch);

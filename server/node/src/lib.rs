@@ -6,6 +6,7 @@
 
 #![warn(missing_docs)]
 
+pub mod agent;
 mod alloc;
 mod conn;
 mod disk;
@@ -14,6 +15,7 @@ mod link;
 mod listen;
 mod mailbox;
 mod mainloop;
+mod member;
 mod signals;
 
 use std::path::PathBuf;
@@ -36,6 +38,9 @@ pub enum NodeError {
     /// The operating system refused something that a node cannot do without.
     #[error("{0}: {1}")]
     System(&'static str, std::io::Error),
+    /// The state file cannot be used.
+    #[error("{0}")]
+    State(std::io::Error),
     /// The node left with a failure that the log tells of.
     #[error("the node left with exit code {0}")]
     Left(i32),

@@ -1,9 +1,9 @@
 //! Listening sockets: what `bind`, `port` and `unixsocket` ask for, or one clear line about why not.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
-use mio::net::{TcpListener, UnixListener};
+use mio::net::UnixListener;
 use quorate_config::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -41,9 +41,9 @@ pub enum ListenError {
     Nothing(u16),
 }
 
-/// Opens every TCP socket that is configured; none for port 0.
-pub(crate) fn tcp(config: &ServerConfig) -> Result<Vec<TcpListener>, ListenError> {
-    let (mut listeners, port) = (Vec::new(), config.port);
+/// Opens a TCP socket at `port` on every configured address; none for port 0.
+pub(crate) fn tcp(config: &ServerConfig, port: u16) -> Result<Vec<TcpListener>, ListenError> {
+    let mut listeners = Vec::new();
     if port == 0 {
         return Ok(listeners);
     }
@@ -102,7 +102,7 @@ fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(TcpListener::from_std(socket.into()))
+    Ok(socket.into())
 }
 
 /// The machine has no such address or no such family: what a leading `-` forgives.
@@ -116,8 +116,8 @@ fn is_absent(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    fn config(bind: &[&str], port: u16) -> ServerConfig {
-        let mut config = ServerConfig { port, ..ServerConfig::default() };
+    fn config(bind: &[&str]) -> ServerConfig {
+        let mut config = ServerConfig::default();
         config.bind.0 = bind.iter().map(|&word| word.to_owned()).collect();
         config
     }
@@ -126,16 +126,16 @@ mod tests {
     fn a_taken_port_is_one_clear_line() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("some port is free");
         let port = taken.local_addr().expect("bound").port();
-        let error = tcp(&config(&["127.0.0.1"], port)).expect_err("taken");
+        let error = tcp(&config(&["127.0.0.1"]), port).expect_err("taken");
         assert!(error.to_string().starts_with(&format!("Failed listening on port {port} (TCP): 127.0.0.1: Address")));
     }
 
     #[test]
     fn optional_addresses_may_be_absent_but_not_all() {
         // 192.0.2.0/24 is reserved for documentation (RFC 5737): no machine has it.
-        let error = tcp(&config(&["-192.0.2.1"], 65535)).expect_err("nothing to listen on");
+        let error = tcp(&config(&["-192.0.2.1"]), 65535).expect_err("nothing to listen on");
         assert!(matches!(error, ListenError::Nothing(65535)));
-        let error = tcp(&config(&["example"], 65535)).expect_err("no address");
+        let error = tcp(&config(&["example"]), 65535).expect_err("no address");
         assert!(matches!(error, ListenError::Address { .. }));
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use mio::Waker;
-use quorate_engine::{Control, DiskDone, Loaded};
+use quorate_engine::{Control, DiskDone, LinkInput, Loaded};
+
+use crate::link::Resolved;
 
 /// What another thread tells the engine.
 #[derive(Debug)]
@@ -16,6 +18,12 @@ pub enum Mail {
     Loaded(Loaded),
     /// The agent asks.
     Control(Control),
+    /// The loader of a full resync is done.
+    Link(LinkInput<'static>),
+    /// The loader of a full resync may be given more.
+    LoaderCaughtUp,
+    /// Our master's name was looked up.
+    Resolved(Resolved),
 }
 
 /// The sending end; cheap to clone.

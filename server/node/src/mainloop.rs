@@ -20,6 +20,7 @@ use crate::conn::{Conn, Stream};
 use crate::disk::Disk;
 use crate::link::Link;
 use crate::mailbox::{Mail, Mailbox};
+use crate::member::Member;
 use crate::signals::Signals;
 use crate::{NodeError, host, listen};
 
@@ -56,6 +57,8 @@ pub(crate) struct Mainloop {
     signals: Signals,
     disk: Disk,
     link: Link,
+    /// `Some`: a node of a group.
+    member: Option<Member>,
     config_file: Option<PathBuf>,
     /// Sockets that may hold more than one turn's share.
     unread: Vec<usize>,
@@ -74,7 +77,7 @@ pub(crate) struct Mainloop {
 impl Mainloop {
     pub fn start(mut config: ServerConfig, config_file: Option<PathBuf>) -> Result<Mainloop, NodeError> {
         let system = |what| move |error| NodeError::System(what, error);
-        let listeners = listen::tcp(&config)?.into_iter().map(Listener::Tcp);
+        let listeners = listen::tcp(&config, config.port)?.into_iter().map(TcpListener::from_std).map(Listener::Tcp);
         let listeners: Vec<_> = listeners.chain(listen::unix(&config)?.map(Listener::Unix)).collect();
         raise_file_limit(&mut config);
         let poll = Poll::new().map_err(system("epoll"))?;
@@ -84,6 +87,9 @@ impl Mainloop {
         let disk = Disk::start(&config, &mailbox);
         let mut engine = Engine::new(config, host::host(), host::rng());
         engine.core_mut().config_file = config_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let member = Member::join(&mut engine, &mailbox)?;
+        engine.begin(host::now());
+        engine.restored(None);
         let mut mainloop = Mainloop {
             engine,
             poll,
@@ -95,7 +101,8 @@ impl Mainloop {
             mail,
             signals,
             disk,
-            link: Link::new(LINK),
+            link: Link::new(LINK, mailbox.clone()),
+            member,
             config_file,
             unread: Vec::new(),
             unaccepted: Vec::new(),
@@ -130,8 +137,15 @@ impl Mainloop {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(NodeError::System("epoll", error)),
                 _ => {}
             }
-            self.engine.begin(host::now());
+            let now = host::now();
+            self.engine.begin(now);
+            if let Some(member) = &self.member {
+                member.turn_begins(now.mono);
+            }
             self.due = false;
+            if self.link.is_due() {
+                self.link.ready(&mut self.engine, &mut self.scratch, self.poll.registry());
+            }
             for id in std::mem::take(&mut self.gone) {
                 self.engine.feed(Input::Closed { id });
             }
@@ -146,7 +160,7 @@ impl Mainloop {
                     WAKER => {}
                     SIGNALS if self.signals.take() => self.engine.feed(Input::Terminate),
                     SIGNALS => {}
-                    LINK => self.link.ready(&mut self.engine, &mut self.scratch),
+                    LINK => self.link.ready(&mut self.engine, &mut self.scratch, self.poll.registry()),
                     Token(token) if token > LISTENERS - 16 => self.accept(LISTENERS - token),
                     Token(place) => self.ready(place, event),
                 }
@@ -160,6 +174,9 @@ impl Mainloop {
                 self.flush(id);
             }
             self.outputs = outputs;
+            if let Some(member) = &mut self.member {
+                member.turn_ended(&self.engine);
+            }
             if let Some(code) = self.leaving {
                 return self.leave(code);
             }
@@ -167,7 +184,12 @@ impl Mainloop {
     }
 
     fn timeout(&self) -> Duration {
-        if self.due || !self.gone.is_empty() || !self.unread.is_empty() || !self.unaccepted.is_empty() {
+        if self.due
+            || !self.gone.is_empty()
+            || !self.unread.is_empty()
+            || !self.unaccepted.is_empty()
+            || self.link.is_due()
+        {
             return Duration::ZERO;
         }
         let next = self.engine.next_deadline().map_or(self.next_tick, |deadline| deadline.min(self.next_tick));
@@ -191,6 +213,15 @@ impl Mainloop {
                 Mail::Disk(done) => Input::Disk(done),
                 Mail::Loaded(loaded) => Input::Loaded(loaded),
                 Mail::Control(control) => Input::Control(control),
+                Mail::Link(input) => Input::Link(input),
+                Mail::LoaderCaughtUp => {
+                    self.link.loader_caught_up();
+                    continue;
+                }
+                Mail::Resolved(resolved) => {
+                    self.link.resolved(resolved, self.poll.registry());
+                    continue;
+                }
             });
         }
     }
@@ -344,7 +375,11 @@ impl Mainloop {
                 Effect::Close { id, how } => self.close(id, how),
                 Effect::Disk(task) => self.disk.perform(task),
                 Effect::Link(task) => self.link.perform(task, self.poll.registry()),
-                Effect::Answer { ticket, report } => tracing::debug!(?ticket, ?report, "nobody waits for this answer"),
+                Effect::Answer { ticket, report } => {
+                    if let Some(member) = &self.member {
+                        member.answer(ticket, report);
+                    }
+                }
                 Effect::Free(memory) => free_elsewhere(memory),
                 Effect::Apply(apply) => self.apply(apply),
                 Effect::RewriteConfig { id } => self.rewrite_config(id),
@@ -391,8 +426,8 @@ impl Mainloop {
         }
         self.unaccepted.clear();
         let config = self.engine.config();
-        match listen::tcp(config) {
-            Ok(tcp) => self.listeners.extend(tcp.into_iter().map(Listener::Tcp)),
+        match listen::tcp(config, config.port) {
+            Ok(tcp) => self.listeners.extend(tcp.into_iter().map(TcpListener::from_std).map(Listener::Tcp)),
             Err(error) => tracing::warn!("{error}"),
         }
         match listen::unix(config) {

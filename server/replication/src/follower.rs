@@ -284,6 +284,11 @@ impl Follower {
         }
     }
 
+    /// May more be taken from the socket? Not between [`Action::TakeNoMore`] and [`Action::TakeMore`].
+    pub fn takes_more(&self) -> bool {
+        !matches!(self.state, State::Loading { .. } | State::Orphaned { .. })
+    }
+
     /// When [`Follower::tick`] has something to do.
     pub fn due(&self) -> Duration {
         let timeout = self.heard_at + self.introduction.timeout;

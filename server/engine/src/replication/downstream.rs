@@ -189,10 +189,6 @@ impl Core {
     /// `count` bytes of `replica_stream` are on their way.
     pub(crate) fn replica_sent(&mut self, id: SessionId, count: usize) {
         self.replication.replicas.sent(ReplicaId(id.0), count);
-        // More may follow in another block: the session is written again.
-        if !self.replica_stream(id).is_empty() {
-            self.sessions.list_id(id);
-        }
     }
 
     /// Every replica is cut: the history has another name, which they learn by asking again.

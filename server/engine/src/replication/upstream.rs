@@ -453,6 +453,10 @@ impl Core {
         }
     }
 
+    pub(crate) fn takes_more_from_master(&self) -> bool {
+        self.replication.upstream.as_ref().is_some_and(|upstream| upstream.follower.takes_more())
+    }
+
     /// The database that the master's stream has selected.
     pub(super) fn upstream_db(&self) -> DbIndex {
         self.replication.upstream.as_ref().map_or(self.replication.stream_db, |upstream| upstream.session.db)

@@ -1,0 +1,62 @@
+//! Between the wire's messages and the rooms' types: everything that arrives is checked here.
+
+use std::time::Duration;
+
+use quorate_engine::{Facts, NodeRole};
+use quorate_replication::Address;
+use quorate_replication::fence::Role;
+use quorate_rpc::v1;
+use tonic::Status;
+
+use super::vitals::Busy;
+
+/// The role that an Assign names.
+pub(super) fn role(request: &v1::AssignRequest) -> Result<Role, Status> {
+    match request.role() {
+        v1::NodeRole::Master => Ok(Role::Master),
+        v1::NodeRole::Replica => {
+            let port = u16::try_from(request.master_port).ok().filter(|port| *port != 0);
+            let port = port.ok_or_else(|| Status::invalid_argument("master_port: from 1 to 65535"))?;
+            let host = request.master_host.as_str();
+            if host.is_empty() || host.len() > 255 || host.chars().any(|c| c.is_whitespace() || c.is_control()) {
+                return Err(Status::invalid_argument("master_host: a name or an address"));
+            }
+            Ok(Role::Replica(Address::new(host, port)))
+        }
+        v1::NodeRole::Unspecified | v1::NodeRole::Fenced => Err(Status::invalid_argument("role: MASTER or REPLICA")),
+    }
+}
+
+/// The report of a node. `busy` is `None` in an answer of the engine itself: it has just ended its turn.
+pub(super) fn report(node_id: &str, run_id: &str, facts: &Facts, busy: Option<Busy>, now: Duration) -> v1::NodeReport {
+    let role = match facts.role {
+        NodeRole::Master => v1::NodeRole::Master,
+        NodeRole::Replica => v1::NodeRole::Replica,
+        NodeRole::Fenced => v1::NodeRole::Fenced,
+    };
+    let (master_host, master_port) = match &facts.master {
+        Some(master) => (master.host.clone(), u32::from(master.port)),
+        None => (String::new(), 0),
+    };
+    v1::NodeReport {
+        node_id: node_id.to_owned(),
+        run_id: run_id.to_owned(),
+        group: facts.group.clone(),
+        role: role.into(),
+        epoch: facts.epoch.0,
+        promised_epoch: facts.promised.0,
+        data_epoch: facts.data_epoch.0,
+        data_known: facts.data_known,
+        replid: facts.held.replid.to_string(),
+        offset: facts.held.offset.0,
+        master_host,
+        master_port,
+        link_up: facts.link_up,
+        link_idle_ms: now.saturating_sub(facts.link_at).as_millis() as u64,
+        loading: facts.loading,
+        paused: facts.paused,
+        busy_ms: busy.map_or(0, |busy| busy.since.as_millis() as u64),
+        busy_with: String::new(),
+        priority: facts.priority,
+    }
+}

@@ -1,0 +1,204 @@
+//! The agent over a real socket, with a stand-in for the engine.
+
+use super::*;
+use quorate_engine::{Denied, Facts, NodeRole};
+use quorate_replication::fence::{Change, Durable, Fence, Role, Standing};
+use quorate_replication::{Address, Offset, ReplId};
+use quorate_rpc::v1::agent_client::AgentClient;
+use tonic::Code;
+use tonic::transport::Channel;
+
+fn clock() -> Duration {
+    static STARTED: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    STARTED.elapsed()
+}
+
+fn facts(fence: &Fence) -> Facts {
+    Facts {
+        role: match fence.standing() {
+            Standing::Fenced => NodeRole::Fenced,
+            Standing::Master { .. } => NodeRole::Master,
+            Standing::Replica => NodeRole::Replica,
+        },
+        group: fence.group().to_owned(),
+        epoch: fence.epoch(),
+        promised: fence.promised(),
+        data_epoch: Epoch(0),
+        data_known: false,
+        held: Held { replid: ReplId::from_random([7; 20]), offset: Offset(9) },
+        master: fence.master().cloned(),
+        link_up: false,
+        link_at: Duration::ZERO,
+        loading: false,
+        paused: false,
+        priority: 100,
+    }
+}
+
+/// A fence behind the agent instead of an engine.
+struct Node {
+    _dir: tempfile::TempDir,
+    path: std::path::PathBuf,
+    port: u16,
+    vitals: Arc<Vitals>,
+}
+
+fn node(secret: &str) -> Node {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (state, _) = StateFile::open(dir.path(), &"a".repeat(40)).expect("a new file");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let fence = Fence::boot("main", Durable::default(), Epoch(0));
+    let vitals = Arc::new(Vitals::new(clock, facts(&fence)));
+    let (orders, engine) = std::sync::mpsc::channel::<Control>();
+    let settings = Settings {
+        listeners: vec![listener],
+        secret: secret.into(),
+        run_id: "b".repeat(40),
+        state,
+        vitals: Arc::clone(&vitals),
+    };
+    let agent =
+        Agent::start(settings, move |control| orders.send(control).expect("the stand-in runs")).expect("started");
+    let seen = Arc::clone(&vitals);
+    std::thread::spawn(move || stand_in(fence, &engine, &agent, &seen));
+    Node { path: dir.path().to_owned(), _dir: dir, port, vitals }
+}
+
+fn stand_in(mut fence: Fence, orders: &std::sync::mpsc::Receiver<Control>, agent: &Agent, vitals: &Vitals) {
+    for Control { ticket, order } in orders {
+        let outcome = match order {
+            Order::Promise { group, epoch } => fence.promise(&group, epoch),
+            Order::Assign { group, epoch, role } => fence.assign(&group, epoch, role),
+            Order::Pause { group, epoch, timeout } => fence.pause(&group, epoch, timeout),
+            Order::Resume { group, epoch } => fence.resume(&group, epoch),
+            Order::Describe | Order::CatchUp { .. } => Ok(Change::Nothing),
+        };
+        let refused = outcome.err().map(Denied::Fence);
+        vitals.publish(facts(&fence));
+        agent.answer(ticket, Report { facts: facts(&fence), durable: Some(fence.durable()), refused });
+    }
+}
+
+async fn connect(port: u16) -> AgentClient<Channel> {
+    AgentClient::connect(format!("http://127.0.0.1:{port}")).await.expect("the agent listens")
+}
+
+fn promise(epoch: u64) -> v1::PromiseRequest {
+    v1::PromiseRequest { group: "main".into(), epoch }
+}
+
+fn assign(epoch: u64, role: v1::NodeRole, host: &str, port: u32) -> v1::AssignRequest {
+    let (group, master_host) = ("main".into(), host.into());
+    v1::AssignRequest { group, epoch, role: role.into(), master_host, master_port: port }
+}
+
+/// I2: when the answer is there, the promise is on disk; and a lower epoch is refused.
+#[tokio::test]
+async fn a_promise_is_durable_before_its_answer() {
+    let node = node("");
+    let mut client = connect(node.port).await;
+    let report = client.promise(promise(5)).await.expect("promised").into_inner();
+    assert_eq!((report.promised_epoch, report.role()), (5, v1::NodeRole::Fenced));
+    let (kept, _) = StateFile::open(&node.path, "unused").expect("the file");
+    assert_eq!(kept.kept().promised, Epoch(5));
+    let refused = client.promise(promise(4)).await.expect_err("lower");
+    assert_eq!((refused.code(), refused.message()), (Code::FailedPrecondition, "epoch 5 was promised"));
+
+    let report =
+        client.assign(assign(6, v1::NodeRole::Replica, "10.0.0.1", 7001)).await.expect("assigned").into_inner();
+    assert_eq!(
+        (report.role(), report.master_host.as_str(), report.master_port),
+        (v1::NodeRole::Replica, "10.0.0.1", 7001)
+    );
+    let (kept, _) = StateFile::open(&node.path, "unused").expect("the file");
+    assert_eq!(kept.kept().told, Some(Role::Replica(Address::new("10.0.0.1", 7001))));
+}
+
+#[tokio::test]
+async fn what_arrives_is_checked() {
+    let node = node("");
+    let mut client = connect(node.port).await;
+    for bad in [
+        assign(6, v1::NodeRole::Replica, "10.0.0.1", 0),
+        assign(6, v1::NodeRole::Replica, "10.0.0.1", 65536),
+        assign(6, v1::NodeRole::Replica, "", 7001),
+        assign(6, v1::NodeRole::Replica, "a b", 7001),
+        assign(6, v1::NodeRole::Unspecified, "", 0),
+        assign(6, v1::NodeRole::Fenced, "", 0),
+    ] {
+        let refused = client.assign(bad).await.expect_err("refused");
+        assert_eq!(refused.code(), Code::InvalidArgument);
+    }
+    let catch_up = v1::CatchUpRequest { replid: "short".into(), offset: 1, timeout_ms: 1 };
+    assert_eq!(client.catch_up(catch_up).await.expect_err("no replid").code(), Code::InvalidArgument);
+    let other = v1::PromiseRequest { group: "other".into(), epoch: 9 };
+    assert_eq!(client.promise(other).await.expect_err("another group").code(), Code::FailedPrecondition);
+    assert_eq!(
+        client
+            .pause(v1::PauseRequest { group: "main".into(), epoch: 1, timeout_ms: 9 })
+            .await
+            .expect_err("not the master")
+            .code(),
+        Code::FailedPrecondition
+    );
+}
+
+#[tokio::test]
+async fn nobody_enters_without_the_secret() {
+    let node = node("xyzzy");
+    for (carried, passes) in
+        [(None, false), (Some("Bearer xyzz"), false), (Some("xyzzy"), false), (Some("Bearer xyzzy"), true)]
+    {
+        let channel = Channel::from_shared(format!("http://127.0.0.1:{}", node.port))
+            .expect("a URI")
+            .connect()
+            .await
+            .expect("connected");
+        let mut client = AgentClient::with_interceptor(channel, move |mut request: Request<()>| {
+            if let Some(carried) = carried {
+                request.metadata_mut().insert(quorate_rpc::AUTHORIZATION, carried.parse().expect("ASCII"));
+            }
+            Ok(request)
+        });
+        let outcome = client.describe(v1::DescribeRequest {}).await;
+        assert_eq!(outcome.is_ok(), passes, "{carried:?}");
+        if let Err(status) = outcome {
+            assert_eq!(status.code(), Code::Unauthenticated);
+        }
+    }
+}
+
+/// A busy engine is not a dead node: reports come without it, and say how long it has been busy.
+#[tokio::test]
+async fn a_busy_engine_is_reported_and_not_waited_for() {
+    let node = node("");
+    let mut client = connect(node.port).await;
+    let report = client.describe(v1::DescribeRequest {}).await.expect("described").into_inner();
+    assert_eq!((report.node_id, report.run_id, report.busy_ms), ("a".repeat(40), "b".repeat(40), 0));
+    node.vitals.turn_begins(clock());
+    let deadline = clock() + Duration::from_secs(20);
+    while client.describe(v1::DescribeRequest {}).await.expect("described").into_inner().busy_ms < 20 {
+        assert!(clock() < deadline);
+    }
+    node.vitals.turn_ends(Offset(77));
+    let report = client.describe(v1::DescribeRequest {}).await.expect("described").into_inner();
+    assert_eq!((report.busy_ms, report.offset), (0, 77));
+}
+
+#[tokio::test]
+async fn heartbeats_come_by_the_clock_and_at_each_change() {
+    let node = node("");
+    let mut client = connect(node.port).await;
+    let mut beats = client.heartbeats(v1::HeartbeatsRequest { period_ms: 20 }).await.expect("a stream").into_inner();
+    for _ in 0..3 {
+        assert_eq!(beats.message().await.expect("alive").expect("a beat").promised_epoch, 0);
+    }
+    // A period so long that only the change can explain the second beat.
+    let mut beats =
+        client.heartbeats(v1::HeartbeatsRequest { period_ms: 3_600_000 }).await.expect("a stream").into_inner();
+    beats.message().await.expect("alive").expect("the first comes at once");
+    client.promise(promise(3)).await.expect("promised");
+    let beat = tokio::time::timeout(Duration::from_secs(20), beats.message()).await.expect("at once");
+    assert_eq!(beat.expect("alive").expect("a beat").promised_epoch, 3);
+}

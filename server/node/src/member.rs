@@ -1,0 +1,73 @@
+//! A node of a group: its state file, its agent, and what the loop leaves for it after each turn.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_engine::{Engine, Promises, Report, Ticket};
+
+use crate::agent::{Agent, Kept, Settings, StateFile, Vitals};
+use crate::{Mail, Mailbox, NodeError, host, listen};
+
+/// How often the facts are refreshed though nothing but times changed in them.
+const REFRESH: Duration = Duration::from_millis(100);
+
+/// See the module.
+pub(crate) struct Member {
+    agent: Agent,
+    vitals: Arc<Vitals>,
+    published: u64,
+    refreshed_at: Duration,
+}
+
+impl Member {
+    /// Joins the group that the configuration names, if it names one: the node boots fenced (I11).
+    pub fn join(engine: &mut Engine, mailbox: &Mailbox) -> Result<Option<Member>, NodeError> {
+        let config = engine.config();
+        if config.group.is_empty() {
+            return Ok(None);
+        }
+        let (group, secret) = (config.group.clone(), config.secret.clone());
+        let listeners = listen::tcp(config, config.agent_port())?;
+        let mut rng = host::rng();
+        let fresh_id: String = (0..40).map(|_| char::from_digit(rng.u32(0..16), 16).expect("below 16")).collect();
+        let (state, kept) = StateFile::open(Path::new("."), &fresh_id).map_err(NodeError::State)?;
+        let promises = match kept {
+            Kept::Found => Promises::Kept,
+            Kept::Fresh => Promises::Lost,
+        };
+        let core = engine.core_mut();
+        core.join_group(&group, state.node_id(), state.kept().clone(), promises);
+        let vitals = Arc::new(Vitals::new(host::clock, core.facts()));
+        let run_id = core.run_id.clone();
+        let settings = Settings { listeners, secret, run_id, state, vitals: Arc::clone(&vitals) };
+        let mailbox = mailbox.clone();
+        let agent = Agent::start(settings, move |control| mailbox.send(Mail::Control(control)));
+        let agent = agent.map_err(|error| NodeError::System("the agent's thread", error))?;
+        Ok(Some(Member { agent, vitals, published: 0, refreshed_at: Duration::ZERO }))
+    }
+
+    /// The loop begins a turn: from now on the engine is busy.
+    pub fn turn_begins(&self, now: Duration) {
+        self.vitals.turn_begins(now);
+    }
+
+    /// The turn is over: leaves what changed.
+    pub fn turn_ended(&mut self, engine: &Engine) {
+        let core = engine.core();
+        let (version, now) = (core.replication.version(), core.now.mono);
+        if version != self.published {
+            self.published = version;
+            self.vitals.publish(core.facts());
+        } else if now >= self.refreshed_at + REFRESH {
+            self.refreshed_at = now;
+            self.vitals.refresh(core.facts());
+        }
+        self.vitals.turn_ends(core.replication.offset());
+    }
+
+    /// The engine has answered the agent.
+    pub fn answer(&self, ticket: Ticket, report: Report) {
+        self.agent.answer(ticket, report);
+    }
+}
