@@ -25,6 +25,7 @@ mod check;
 mod command;
 mod commands;
 mod core;
+mod decimal;
 mod dispatch;
 mod effect;
 mod engine;

@@ -11,7 +11,10 @@ use crate::multi::Row;
 const FAMILIES: &[&[Command]] = &[
     commands::client::COMMANDS,
     commands::connection::COMMANDS,
+    commands::generic::COMMANDS,
+    commands::list::COMMANDS,
     commands::replication::COMMANDS,
+    commands::string::COMMANDS,
     commands::transactions::COMMANDS,
 ];
 
