@@ -394,10 +394,11 @@ impl Condition {
     /// A key without expiry lives for ever: nothing is later.
     fn allows(&self, present: Option<UnixMs>, at: i64) -> bool {
         let present = present.map(|at| at.0 as i64);
-        !(self.only_without && present.is_some())
-            && !(self.only_with && present.is_none())
-            && !(self.only_later && present.is_none_or(|present| at <= present))
-            && !(self.only_sooner && present.is_some_and(|present| at >= present))
+        let forbidden = match present {
+            None => self.only_with || self.only_later,
+            Some(present) => self.only_without || self.only_later && at <= present || self.only_sooner && at >= present,
+        };
+        !forbidden
     }
 }
 

@@ -656,7 +656,7 @@ fn blocking_move(call: &mut Call<'_>, from: End, to: End, timeout: usize) -> Res
 
 #[cfg(test)]
 mod tests {
-    use crate::check::{check, scenario};
+    use crate::check::{Stage, check, scenario};
 
     #[test]
     fn both_ends() {
@@ -903,12 +903,12 @@ mod tests {
 
     #[test]
     fn encodings_follow_the_limits() {
-        scenario(
+        let config = quorate_config::ServerConfig { list_max_listpack_size: 2, ..Default::default() };
+        Stage::with(config).play(
             "> rpush l a
              :1
              > object encoding l
              $listpack
-             config list-max-listpack-size 2
              > rpush l b c
              :3
              > object encoding l
