@@ -1,12 +1,18 @@
 //! The commands, one file a family, named as Redis names its groups.
 
 pub(crate) mod client;
+pub(crate) mod config;
 pub(crate) mod connection;
+pub(crate) mod debug;
 pub(crate) mod generic;
+pub(crate) mod introspection;
 mod lcs;
 pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod pubsub;
 pub(crate) mod replication;
 pub(crate) mod scan;
+pub(crate) mod server;
 mod sort;
 pub(crate) mod string;
 pub(crate) mod transactions;

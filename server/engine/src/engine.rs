@@ -145,17 +145,6 @@ impl Engine {
         self.core.sessions.get(id).map_or(0, |session| session.output.waiting())
     }
 
-    /// The outcome of `Effect::RewriteConfig`, for the client that asked. A turn must follow.
-    pub fn config_rewritten(&mut self, id: SessionId, outcome: Result<(), String>) {
-        let Some(session) = self.core.sessions.get_mut(id) else { return };
-        let mut out = Writer::new(&mut session.output.bytes, session.protocol);
-        match outcome {
-            Ok(()) => out.simple("OK"),
-            Err(text) => out.error(&format!("ERR {text}")),
-        }
-        self.core.sessions.list_id(id);
-    }
-
     /// The disk or the replicas have confirmed a ticket (`Release::After`): replies that waited for it are listed as ready.
     pub(crate) fn confirmed(core: &mut Core, ticket: u64) {
         for id in core.sessions.ids() {
@@ -373,10 +362,10 @@ impl Engine {
             return;
         }
         let db = self.keyspace.db(session.db);
-        for index in 0..requests.len() {
-            if let Some(key) = requests.arguments(index, buffer).nth(1) {
-                db.prefetch(key);
-            }
+        let keys = (0..requests.len()).filter_map(|index| requests.arguments(index, buffer).nth(1));
+        let hashes: SmallVec<[_; BATCH]> = keys.map(|key| db.prefetch(key)).collect();
+        for hash in hashes {
+            db.prefetch_entry(hash);
         }
     }
 
@@ -386,7 +375,7 @@ impl Engine {
             let (place, waiting) = self.core.blocking.take_ready();
             for id in waiting {
                 if let Some((db, key)) = &place
-                    && !self.keyspace.db(*db).contains(key)
+                    && self.keyspace.db(*db).kind(key).is_none()
                 {
                     break;
                 }
@@ -596,7 +585,7 @@ impl Session {
 }
 
 /// The configured thresholds of small encodings.
-fn encodings(config: &ServerConfig, seed: quorate_collections::HashSeed) -> Encodings {
+pub(crate) fn encodings(config: &ServerConfig, seed: quorate_collections::HashSeed) -> Encodings {
     Encodings {
         hash_max_listpack_entries: config.hash_max_listpack_entries,
         hash_max_listpack_value: config.hash_max_listpack_value,

@@ -31,6 +31,7 @@ mod effect;
 mod engine;
 mod gates;
 mod host;
+mod info;
 mod input;
 mod multi;
 mod notify;

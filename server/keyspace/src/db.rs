@@ -404,8 +404,11 @@ impl<'k> Db<'k> {
     /// The same, as an access.
     #[inline]
     fn read(&self, key: &[u8]) -> Option<&Slot> {
-        let slot = self.find(key)?;
-        self.keyspace.shared().touch(slot);
+        let found = self.find(key);
+        let shared = self.keyspace.shared();
+        shared.looked_up(found.is_some());
+        let slot = found?;
+        shared.touch(slot);
         Some(slot)
     }
 
