@@ -3,12 +3,16 @@
 pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod connection;
+pub(crate) mod counters;
 pub(crate) mod debug;
+pub(crate) mod expiry;
 pub(crate) mod generic;
 pub(crate) mod introspection;
 mod lcs;
 pub(crate) mod list;
+pub(crate) mod list_moves;
 pub(crate) mod logs;
+pub(crate) mod object;
 pub(crate) mod pubsub;
 pub(crate) mod replication;
 pub(crate) mod scan;

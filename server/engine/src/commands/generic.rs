@@ -1,12 +1,8 @@
-//! Commands about keys of any type: names, expiry, walks over the keyspace, values as payloads.
-
-use std::time::Duration;
+//! Commands about keys of any type: names, copies, walks over the keyspace. Their expiry is in `expiry.rs`, what they
+//! tell about their values in `object.rs`.
 
 use quorate_collections::glob::{Case, matches};
-use quorate_config::MaxmemoryPolicy;
-use quorate_keyspace::{Copied, DbIndex, ExpiryMode, Replace, Ttl, UnixMs};
-use quorate_persist::rdb::dump::{dump as to_payload, restore as from_payload};
-use quorate_persist::rdb::write::Compression;
+use quorate_keyspace::{Copied, DbIndex, Replace};
 
 use super::scan::{Scan, Scanned, write_page};
 use super::sort;
@@ -16,7 +12,7 @@ use crate::{Call, Effect, Memory, Refusal, Reply};
 
 const ROW: Command = Command { keys: Keys::First, ..Command::of(Group::Generic) };
 
-/// Every command about keys of any type.
+/// The commands about keys as such.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "copy",
@@ -40,16 +36,6 @@ pub const COMMANDS: &[Command] = &[
         ..ROW
     },
     Command {
-        name: "dump",
-        arity: Exactly(2),
-        flags: Flags::READONLY,
-        since: "2.6.0",
-        summary: "Returns a serialized representation of the value stored at a key.",
-        complexity: "O(N) where N is the size of the value.",
-        run: dump,
-        ..ROW
-    },
-    Command {
         name: "exists",
         arity: AtLeast(2),
         flags: Flags::READ_FAST,
@@ -57,32 +43,6 @@ pub const COMMANDS: &[Command] = &[
         summary: "Determines whether one or more keys exist.",
         complexity: "O(N) where N is the number of keys to check.",
         run: exists,
-        ..ROW
-    },
-    Command {
-        name: "expire",
-        arity: AtLeast(3),
-        flags: Flags::WRITE_FAST,
-        summary: "Sets the expiration time of a key in seconds.",
-        run: expire,
-        ..ROW
-    },
-    Command {
-        name: "expireat",
-        arity: AtLeast(3),
-        flags: Flags::WRITE_FAST,
-        since: "1.2.0",
-        summary: "Sets the expiration time of a key to a Unix timestamp.",
-        run: expireat,
-        ..ROW
-    },
-    Command {
-        name: "expiretime",
-        arity: Exactly(2),
-        flags: Flags::READ_FAST,
-        since: "7.0.0",
-        summary: "Returns the expiration time of a key as a Unix timestamp.",
-        run: expiretime,
         ..ROW
     },
     Command {
@@ -102,61 +62,6 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::WRITE_FAST,
         summary: "Moves a key to another database.",
         run: move_key,
-        ..ROW
-    },
-    Command {
-        name: "object",
-        arity: AtLeast(2),
-        since: "2.2.3",
-        keys: Keys::None,
-        summary: "A container for object introspection commands.",
-        complexity: "Depends on subcommand.",
-        subcommands: OBJECT,
-        ..ROW
-    },
-    Command {
-        name: "persist",
-        arity: Exactly(2),
-        flags: Flags::WRITE_FAST,
-        since: "2.2.0",
-        summary: "Removes the expiration time of a key.",
-        run: persist,
-        ..ROW
-    },
-    Command {
-        name: "pexpire",
-        arity: AtLeast(3),
-        flags: Flags::WRITE_FAST,
-        since: "2.6.0",
-        summary: "Sets the expiration time of a key in milliseconds.",
-        run: pexpire,
-        ..ROW
-    },
-    Command {
-        name: "pexpireat",
-        arity: AtLeast(3),
-        flags: Flags::WRITE_FAST,
-        since: "2.6.0",
-        summary: "Sets the expiration time of a key to a Unix milliseconds timestamp.",
-        run: pexpireat,
-        ..ROW
-    },
-    Command {
-        name: "pexpiretime",
-        arity: Exactly(2),
-        flags: Flags::READ_FAST,
-        since: "7.0.0",
-        summary: "Returns the expiration time of a key as a Unix milliseconds timestamp.",
-        run: pexpiretime,
-        ..ROW
-    },
-    Command {
-        name: "pttl",
-        arity: Exactly(2),
-        flags: Flags::READ_FAST,
-        since: "2.6.0",
-        summary: "Returns the expiration time in milliseconds of a key.",
-        run: pttl,
         ..ROW
     },
     Command {
@@ -184,17 +89,6 @@ pub const COMMANDS: &[Command] = &[
         keys: Keys::Range { first: 1, last: 2, step: 1 },
         summary: "Renames a key only when the target key name doesn't exist.",
         run: renamenx,
-        ..ROW
-    },
-    Command {
-        name: "restore",
-        arity: AtLeast(4),
-        flags: Flags::WRITE_OOM,
-        categories: Categories::DANGEROUS,
-        since: "2.6.0",
-        summary: "Creates a key from the serialized representation of a value.",
-        complexity: "O(N) where N is the size of the value.",
-        run: restore,
         ..ROW
     },
     Command {
@@ -242,14 +136,6 @@ pub const COMMANDS: &[Command] = &[
         ..ROW
     },
     Command {
-        name: "ttl",
-        arity: Exactly(2),
-        flags: Flags::READ_FAST,
-        summary: "Returns the expiration time in seconds of a key.",
-        run: ttl,
-        ..ROW
-    },
-    Command {
         name: "type",
         arity: Exactly(2),
         flags: Flags::READ_FAST,
@@ -267,50 +153,6 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(1) for each key removed regardless of its size; the memory is reclaimed on another thread.",
         run: unlink,
         ..ROW
-    },
-];
-
-const OBJECT_ROW: Command =
-    Command { flags: Flags::READONLY, keys: Keys::Range { first: 2, last: 2, step: 1 }, arity: Exactly(3), ..ROW };
-
-const OBJECT: &[Command] = &[
-    Command {
-        name: "encoding",
-        since: "2.2.3",
-        summary: "Returns the internal encoding of a Redis object.",
-        run: object_encoding,
-        ..OBJECT_ROW
-    },
-    Command {
-        name: "freq",
-        since: "4.0.0",
-        summary: "Returns the logarithmic access frequency counter of a Redis object.",
-        run: object_freq,
-        ..OBJECT_ROW
-    },
-    Command {
-        name: "help",
-        arity: Exactly(2),
-        flags: Flags::ANYTIME,
-        keys: Keys::None,
-        since: "6.2.0",
-        summary: "Returns helpful text about the different subcommands.",
-        run: object_help,
-        ..OBJECT_ROW
-    },
-    Command {
-        name: "idletime",
-        since: "2.2.3",
-        summary: "Returns the time since the last access to a Redis object.",
-        run: object_idletime,
-        ..OBJECT_ROW
-    },
-    Command {
-        name: "refcount",
-        since: "2.2.3",
-        summary: "Returns the reference count of a value of a key.",
-        run: object_refcount,
-        ..OBJECT_ROW
     },
 ];
 
@@ -353,151 +195,6 @@ fn exists(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 /// `TYPE key`
 fn kind(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     Ok(Reply::Simple(call.db.kind(call.argv[1]).map_or("none", |kind| kind.name())))
-}
-
-/// When EXPIRE and its like may set an expiry; all must hold.
-#[derive(Default)]
-struct Condition {
-    only_without: bool,
-    only_with: bool,
-    only_later: bool,
-    only_sooner: bool,
-}
-
-impl Condition {
-    fn parse(options: &[&[u8]]) -> Result<Condition, Refusal> {
-        let mut condition = Condition::default();
-        for option in options {
-            let is = |word: &str| option.eq_ignore_ascii_case(word.as_bytes());
-            if is("nx") {
-                condition.only_without = true;
-            } else if is("xx") {
-                condition.only_with = true;
-            } else if is("gt") {
-                condition.only_later = true;
-            } else if is("lt") {
-                condition.only_sooner = true;
-            } else {
-                return Err(Refusal::err(format_args!("Unsupported option {}", String::from_utf8_lossy(option))));
-            }
-        }
-        let Condition { only_without, only_with, only_later, only_sooner } = condition;
-        if only_without && (only_with || only_later || only_sooner) {
-            return Err(Refusal::fixed("ERR NX and XX, GT or LT options at the same time are not compatible"));
-        }
-        if only_later && only_sooner {
-            return Err(Refusal::fixed("ERR GT and LT options at the same time are not compatible"));
-        }
-        Ok(condition)
-    }
-
-    /// A key without expiry lives for ever: nothing is later.
-    fn allows(&self, present: Option<UnixMs>, at: i64) -> bool {
-        let present = present.map(|at| at.0 as i64);
-        let forbidden = match present {
-            None => self.only_with || self.only_later,
-            Some(present) => self.only_without || self.only_later && at <= present || self.only_sooner && at >= present,
-        };
-        !forbidden
-    }
-}
-
-/// What the argument of EXPIRE and its like counts.
-#[derive(Clone, Copy)]
-struct Clock {
-    ms_per_unit: i64,
-    from_now: bool,
-}
-
-/// `EXPIRE key seconds [NX | XX | GT | LT]`
-fn expire(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    expire_generic(call, Clock { ms_per_unit: 1000, from_now: true })
-}
-
-/// `PEXPIRE key milliseconds [NX | XX | GT | LT]`
-fn pexpire(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    expire_generic(call, Clock { ms_per_unit: 1, from_now: true })
-}
-
-/// `EXPIREAT key unix-time-seconds [NX | XX | GT | LT]`
-fn expireat(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    expire_generic(call, Clock { ms_per_unit: 1000, from_now: false })
-}
-
-/// `PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT]`
-fn pexpireat(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    expire_generic(call, Clock { ms_per_unit: 1, from_now: false })
-}
-
-fn expire_generic(call: &mut Call<'_>, clock: Clock) -> Result<Reply, Refusal> {
-    let [_, key, _, options @ ..] = call.argv else { unreachable!("arity is checked before run") };
-    let condition = Condition::parse(options)?;
-    let base = if clock.from_now { call.db.now().0 as i64 } else { 0 };
-    let ms = call.int(2)?.checked_mul(clock.ms_per_unit);
-    let at = ms.and_then(|ms| ms.checked_add(base)).ok_or(Refusal::InvalidExpire(call.name()))?;
-    let Some(present) = call.db.expiry(key) else { return Ok(Reply::Int(0)) };
-    if !condition.allows(present, at) {
-        return Ok(Reply::Int(0));
-    }
-    // A time before the epoch is as past as the epoch itself.
-    expire_at(call, key, UnixMs(u64::try_from(at).unwrap_or(0)));
-    Ok(Reply::Int(1))
-}
-
-/// Lets an existing key expire at `at`; a master deletes it at once when that is past.
-pub(super) fn expire_at(call: &mut Call<'_>, key: &[u8], at: UnixMs) {
-    if is_past(call, at) {
-        call.db.remove(key);
-        call.propagate_as(&[b"DEL", key]);
-        call.changed(key, "del", 1);
-    } else {
-        call.db.set_expiry(key, at);
-        call.propagate_as(&[b"PEXPIREAT", key, at.0.to_string().as_bytes()]);
-        call.changed(key, "expire", 1);
-    }
-}
-
-/// Is it for us to say that a key has expired? A replica and a loader wait for DEL.
-fn is_past(call: &mut Call<'_>, at: UnixMs) -> bool {
-    at <= call.db.now() && call.db.keyspace().expiry_mode() == ExpiryMode::Delete
-}
-
-/// `PERSIST key`
-fn persist(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let key = call.argv[1];
-    let persisted = call.db.persist(key);
-    call.changed(key, "persist", usize::from(persisted));
-    Ok(Reply::Flag(persisted))
-}
-
-/// `TTL key`: seconds, rounded; -1 for ever, -2 no such key.
-fn ttl(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let now = call.db.now();
-    Ok(time_of(call, |at| (at.0.saturating_sub(now.0) + 500) / 1000))
-}
-
-/// `PTTL key`: milliseconds.
-fn pttl(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let now = call.db.now();
-    Ok(time_of(call, |at| at.0.saturating_sub(now.0)))
-}
-
-/// `EXPIRETIME key`: Unix time in seconds, rounded.
-fn expiretime(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    Ok(time_of(call, |at| at.0.saturating_add(500) / 1000))
-}
-
-/// `PEXPIRETIME key`: Unix time in milliseconds.
-fn pexpiretime(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    Ok(time_of(call, |at| at.0))
-}
-
-fn time_of(call: &Call<'_>, tell: impl Fn(UnixMs) -> u64) -> Reply {
-    Reply::Int(match call.db.expiry(call.argv[1]) {
-        None => -2,
-        Some(None) => -1,
-        Some(Some(at)) => tell(at) as i64,
-    })
 }
 
 /// `RENAME key newkey`
@@ -611,132 +308,6 @@ fn randomkey(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     Ok(call.db.random_key(&mut call.core.rng).map_or(Reply::Null, Reply::Bulk))
 }
 
-/// `OBJECT ENCODING key`
-fn object_encoding(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    Ok(call.db.encoding(call.argv[2]).map_or(Reply::Null, |name| Reply::Bulk(name.into())))
-}
-
-/// `OBJECT REFCOUNT key`: values are never shared.
-fn object_refcount(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    Ok(call.db.kind(call.argv[2]).map_or(Reply::Null, |_| Reply::Int(1)))
-}
-
-fn measures_frequency(call: &Call<'_>) -> bool {
-    use MaxmemoryPolicy::{AllkeysLfu, VolatileLfu};
-    matches!(call.core.config.maxmemory_policy, AllkeysLfu | VolatileLfu)
-}
-
-/// `OBJECT IDLETIME key`: seconds.
-fn object_idletime(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let Some(idle) = call.db.idle(call.argv[2]) else { return Ok(Reply::Null) };
-    if measures_frequency(call) {
-        return Err(Refusal::fixed(
-            "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
-        ));
-    }
-    Ok(Reply::Int(idle.as_secs() as i64))
-}
-
-/// `OBJECT FREQ key`
-fn object_freq(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let Some(count) = call.db.frequency(call.argv[2]) else { return Ok(Reply::Null) };
-    if !measures_frequency(call) {
-        return Err(Refusal::fixed(
-            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
-        ));
-    }
-    Ok(Reply::Int(i64::from(count)))
-}
-
-/// `OBJECT HELP`
-fn object_help(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    super::write_help(call, "OBJECT", OBJECT);
-    Ok(Reply::Written)
-}
-
-/// `DUMP key`: the value as RESTORE takes it.
-fn dump(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let compression = if call.core.config.rdbcompression { Compression::Lzf } else { Compression::None };
-    Ok(call.db.value(call.argv[1]).map_or(Reply::Null, |value| Reply::Bulk(to_payload(value, compression))))
-}
-
-/// What RESTORE was asked beside key, ttl and payload.
-#[derive(Default)]
-struct Restore {
-    replace: bool,
-    absolute: bool,
-    idle_secs: Option<u64>,
-    count: Option<u8>,
-}
-
-impl Restore {
-    fn parse(options: &[&[u8]]) -> Result<Restore, Refusal> {
-        let mut asked = Restore::default();
-        let mut options = options.iter();
-        while let Some(option) = options.next() {
-            let is = |word: &str| option.eq_ignore_ascii_case(word.as_bytes());
-            if is("replace") {
-                asked.replace = true;
-            } else if is("absttl") {
-                asked.absolute = true;
-            } else if is("idletime") && asked.count.is_none() {
-                let secs =
-                    quorate_resp::parse_int(options.next().ok_or(Refusal::Syntax)?).ok_or(Refusal::NotInteger)?;
-                let invalid = Refusal::fixed("ERR Invalid IDLETIME value, must be >= 0");
-                asked.idle_secs = Some(u64::try_from(secs).map_err(|_| invalid)?);
-            } else if is("freq") && asked.idle_secs.is_none() {
-                let count =
-                    quorate_resp::parse_int(options.next().ok_or(Refusal::Syntax)?).ok_or(Refusal::NotInteger)?;
-                let invalid = Refusal::fixed("ERR Invalid FREQ value, must be >= 0 and <= 255");
-                asked.count = Some(u8::try_from(count).map_err(|_| invalid)?);
-            } else {
-                return Err(Refusal::Syntax);
-            }
-        }
-        Ok(asked)
-    }
-}
-
-/// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]`
-fn restore(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let [_, key, _, payload, options @ ..] = call.argv else { unreachable!("arity is checked before run") };
-    let asked = Restore::parse(options)?;
-    if !asked.replace && call.db.kind(key).is_some() {
-        return Err(Refusal::fixed("BUSYKEY Target key name already exists."));
-    }
-    let ttl_ms = u64::try_from(call.int(2)?).map_err(|_| Refusal::fixed("ERR Invalid TTL value, must be >= 0"))?;
-    let limits = call.db.keyspace().limits();
-    let value = from_payload(payload, limits).map_err(Refusal::err)?;
-    let at = match (ttl_ms, asked.absolute) {
-        (0, _) => None,
-        (at, true) => Some(UnixMs(at)),
-        (delay, false) => Some(call.db.now().plus(Duration::from_millis(delay))),
-    };
-    if at.is_some_and(|at| is_past(call, at)) {
-        if call.db.remove(key) {
-            call.propagate_as(&[b"DEL", key]);
-            call.changed(key, "del", 1);
-        }
-        return Ok(Reply::Ok);
-    }
-    call.db.put(key, value, at.map_or(Ttl::Clear, Ttl::At));
-    if let Some(secs) = asked.idle_secs {
-        call.db.set_idle(key, Duration::from_secs(secs));
-    }
-    if let Some(count) = asked.count {
-        call.db.set_frequency(key, count);
-    }
-    if let (Some(at), false) = (at, asked.absolute) {
-        let text = at.0.to_string();
-        let mut argv = call.argv.to_vec();
-        argv[2] = text.as_bytes();
-        argv.push(b"ABSTTL");
-        call.propagate_as(&argv);
-    }
-    call.changed(key, "restore", 1);
-    Ok(Reply::Ok)
-}
-
 #[cfg(test)]
 mod tests {
     use crate::check::{Stage, check, scenario};
@@ -769,72 +340,6 @@ mod tests {
              :1
              > randomkey
              nil",
-        );
-    }
-
-    #[test]
-    fn expiry_is_told_as_an_instant_and_obeys_conditions() {
-        scenario(
-            "> set k v
-             +OK
-             > ttl k
-             :-1
-             > ttl none
-             :-2
-             > expire k 100 xx
-             :0
-             > expire k 100 gt
-             :0
-             > expire k 100 nx
-             :1
-             > expire k 200 nx
-             :0
-             > expire k 50 gt
-             :0
-             > pexpire k 150000 gt
-             :1
-             > pttl k
-             :150000
-             > expire k 200 lt
-             :0
-             > expireat k 1700000100 lt
-             :1
-             > expiretime k
-             :1700000100
-             > pexpiretime k
-             :1700000100000
-             > persist k
-             :1
-             > persist k
-             :0
-             stream [$SELECT $0] [$set $k $v] [$PEXPIREAT $k $1700000100000] [$PEXPIREAT $k $1700000150000] [$PEXPIREAT $k $1700000100000] [$persist $k]
-             > expire k -1
-             :1
-             > exists k
-             :0
-             > expire none 5
-             :0
-             stream [$DEL $k]",
-        );
-        check("expire k x", "-ERR value is not an integer or out of range");
-        check("expire k 5 what", "-ERR Unsupported option what");
-        check("expire k 5 nx gt", "-ERR NX and XX, GT or LT options at the same time are not compatible");
-        check("expire k 5 gt lt", "-ERR GT and LT options at the same time are not compatible");
-        check("expire k 9223372036854775807", "-ERR invalid expire time in 'expire' command");
-        check("pexpire k 9223372036854775807", "-ERR invalid expire time in 'pexpire' command");
-    }
-
-    #[test]
-    fn an_expired_key_is_gone_and_told_as_del() {
-        scenario(
-            "> set k v px 50
-             +OK
-             > set other v
-             +OK
-             wait 51
-             > exists k
-             :0
-             stream [$SELECT $0] [$SET $k $v $PXAT $1700000000050] [$set $other $v] [$DEL $k]",
         );
     }
 
@@ -950,70 +455,5 @@ mod tests {
             }
         }
         assert_eq!(seen.len(), 1000);
-    }
-
-    #[test]
-    fn objects_tell_about_themselves() {
-        scenario(
-            "> set k 12
-             +OK
-             > object encoding k
-             $int
-             > object refcount k
-             :1
-             > object encoding none
-             nil
-             > object idletime k
-             :0
-             wait 5000
-             > object idletime k
-             :5
-             > get k
-             $12
-             > object idletime k
-             :0
-             > object freq none
-             nil",
-        );
-        check("object what k", "-ERR unknown subcommand 'what'. Try OBJECT HELP.");
-    }
-
-    /// Says a command with a payload in it that no line of text could hold.
-    fn say(stage: &mut Stage, argv: &[&[u8]]) -> String {
-        let mut bytes = Vec::new();
-        quorate_resp::encode_command(&mut bytes, argv);
-        stage.send(1, &bytes);
-        stage.hear(1)
-    }
-
-    #[test]
-    fn payloads_restore_what_was_dumped() {
-        let mut stage = Stage::new();
-        let mut db = stage.engine.keyspace_mut().db(quorate_keyspace::DbIndex(0));
-        db.list_mut(b"l").expect("a list").push(quorate_keyspace::End::Tail, b"x");
-        let payload = super::to_payload(db.peek(b"l").expect("just pushed"), super::Compression::None);
-        assert_eq!(say(&mut stage, &[b"restore", b"l", b"0", &payload]), "-BUSYKEY Target key name already exists.");
-        assert_eq!(say(&mut stage, &[b"restore", b"m", b"-1", &payload]), "-ERR Invalid TTL value, must be >= 0");
-        assert_eq!(
-            say(&mut stage, &[b"restore", b"m", b"0", &payload[1..]]),
-            "-ERR DUMP payload version or checksum are wrong"
-        );
-        assert_eq!(say(&mut stage, &[b"restore", b"m", b"5000", &payload, b"idletime", b"77"]), "+OK");
-        assert_eq!(stage.say(1, "object idletime m"), ":77");
-        assert_eq!(stage.say(1, "pttl m"), ":5000");
-        assert_eq!(stage.say(1, "lrange m 0 -1"), "[$x]");
-        assert_eq!(say(&mut stage, &[b"restore", b"m", b"1", &payload, b"absttl", b"replace"]), "+OK");
-        assert_eq!(stage.say(1, "exists m"), ":0", "that time is past");
-        assert_eq!(
-            say(&mut stage, &[b"restore", b"m", b"0", &payload, b"idletime", b"-1"]),
-            "-ERR Invalid IDLETIME value, must be >= 0"
-        );
-        assert_eq!(
-            say(&mut stage, &[b"restore", b"m", b"0", &payload, b"freq", b"256"]),
-            "-ERR Invalid FREQ value, must be >= 0 and <= 255"
-        );
-        assert_eq!(say(&mut stage, &[b"restore", b"m", b"0", &payload, b"what"]), "-ERR syntax error");
-        assert_eq!(stage.say(1, "dump none"), "nil");
-        assert!(stage.say(1, "dump l").starts_with('$'));
     }
 }

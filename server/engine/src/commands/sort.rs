@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use quorate_keyspace::{Db, End, Kind, List, StrRef, Ttl, WrongType};
+use quorate_keyspace::{Db, End, Kind, List, StrRef, Ttl, ValueRef, WrongType};
 use quorate_resp::parse_int;
 
 use crate::{Call, Refusal, Reply};
@@ -121,24 +121,19 @@ fn run(call: &mut Call<'_>, asked: &Asked<'_>) -> Result<Reply, Refusal> {
     }
 }
 
-/// The elements in their own order; a sorted set's by descending score if `reversed`.
+/// The elements in their own order; a list and a sorted set from their end if `reversed`.
 fn elements(db: &Db<'_>, key: &[u8], reversed: bool) -> Result<Vec<Vec<u8>>, WrongType> {
-    match db.kind(key) {
-        None => Ok(Vec::new()),
-        Some(Kind::List) => {
-            Ok(db.list(key)?.map(|list| list.iter().map(|it| it.to_vec()).collect()).unwrap_or_default())
-        }
-        Some(Kind::Set) => Ok(db.set(key)?.map(|set| set.iter().map(|it| it.to_vec()).collect()).unwrap_or_default()),
-        Some(Kind::Zset) => {
-            let members = db.zset(key)?.map(|zset| zset.iter().map(|(it, _)| it.to_vec()).collect::<Vec<_>>());
-            let mut members = members.unwrap_or_default();
-            if reversed {
-                members.reverse();
-            }
-            Ok(members)
-        }
-        Some(Kind::String | Kind::Hash) => Err(WrongType),
+    let mut elements: Vec<Vec<u8>> = match db.value(key) {
+        None => return Ok(Vec::new()),
+        Some(ValueRef::List(list)) => list.iter().map(|element| element.to_vec()).collect(),
+        Some(ValueRef::Set(set)) => return Ok(set.iter().map(|member| member.to_vec()).collect()),
+        Some(ValueRef::Zset(zset)) => zset.iter().map(|(member, _)| member.to_vec()).collect(),
+        Some(ValueRef::String(_) | ValueRef::Hash(_)) => return Err(WrongType),
+    };
+    if reversed {
+        elements.reverse();
     }
+    Ok(elements)
 }
 
 fn weigh(db: &Db<'_>, elements: Vec<Vec<u8>>, by: Option<&[u8]>, alpha: bool) -> Result<Vec<Item>, Refusal> {
@@ -293,8 +288,10 @@ mod tests {
              [$b $c $a]
              > sort l by w_* get # get n_*
              [$b nil $c $Cid $a $Ann]
-             > sort l by nosort desc
+             > sort l by nosort
              [$a $b $c]
+             > sort l by nosort desc limit 0 2
+             [$c $b]
              > sort l by n_* alpha
              [$b $a $c]
              > sort l by w_* get n_* store d

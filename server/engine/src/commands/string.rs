@@ -1,17 +1,15 @@
-//! Strings: whole values, ranges of bytes, counters, the longest common subsequence.
+//! Strings: whole values and ranges of bytes. Numbers are counted in `counters.rs`, LCS is in `lcs.rs`.
 
-use quorate_keyspace::{Db, StrRef, Ttl, UnixMs};
-use quorate_resp::parse_int;
+use quorate_keyspace::{Ttl, UnixMs};
 
 use super::{Expiry, lcs, write_text};
 use crate::command::Arity::{AtLeast, Exactly};
 use crate::command::{Command, Flags, Group, Keys};
-use crate::decimal::Decimal;
 use crate::{Call, Refusal, Reply};
 
 const ROW: Command = Command { keys: Keys::First, ..Command::of(Group::String) };
 
-/// Every string command.
+/// The commands about text.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "append",
@@ -21,22 +19,6 @@ pub const COMMANDS: &[Command] = &[
         summary: "Appends a string to the value of a key. Creates the key if it doesn't exist.",
         complexity: "O(1) amortized.",
         run: append,
-        ..ROW
-    },
-    Command {
-        name: "decr",
-        arity: Exactly(2),
-        flags: Flags::WRITE_OOM_FAST,
-        summary: "Decrements the integer value of a key by one.",
-        run: decr,
-        ..ROW
-    },
-    Command {
-        name: "decrby",
-        arity: Exactly(3),
-        flags: Flags::WRITE_OOM_FAST,
-        summary: "Decrements a number from the integer value of a key.",
-        run: decrby,
         ..ROW
     },
     Command {
@@ -81,31 +63,6 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::WRITE_OOM_FAST,
         summary: "Returns the previous string value of a key after setting it to a new value.",
         run: getset,
-        ..ROW
-    },
-    Command {
-        name: "incr",
-        arity: Exactly(2),
-        flags: Flags::WRITE_OOM_FAST,
-        summary: "Increments the integer value of a key by one.",
-        run: incr,
-        ..ROW
-    },
-    Command {
-        name: "incrby",
-        arity: Exactly(3),
-        flags: Flags::WRITE_OOM_FAST,
-        summary: "Increments the integer value of a key by a number.",
-        run: incrby,
-        ..ROW
-    },
-    Command {
-        name: "incrbyfloat",
-        arity: Exactly(3),
-        flags: Flags::WRITE_OOM_FAST,
-        since: "2.6.0",
-        summary: "Increments the floating point value of a key by a number.",
-        run: incrbyfloat,
         ..ROW
     },
     Command {
@@ -380,7 +337,7 @@ fn getex(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     match fate {
         Fate::Expire(unit, argument) => {
             let at = unit.instant(call, options[argument], "getex")?;
-            super::generic::expire_at(call, key, at);
+            super::expiry::expire_at(call, key, at);
         }
         Fate::Persist if call.db.persist(key) => {
             call.propagate_as(&[b"PERSIST", key]);
@@ -497,60 +454,6 @@ fn clamp(start: i64, end: i64, len: usize) -> std::ops::Range<usize> {
     let start = if start < 0 { (start + len).max(0) } else { start };
     let end = if end < 0 { (end + len).max(0) } else { end.min(len - 1) };
     if start > end || len == 0 { 0..0 } else { start as usize..end as usize + 1 }
-}
-
-/// `INCR key`
-fn incr(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    increment(call, 1)
-}
-
-/// `DECR key`
-fn decr(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    increment(call, -1)
-}
-
-/// `INCRBY key increment`
-fn incrby(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let by = call.int(2)?;
-    increment(call, by)
-}
-
-/// `DECRBY key decrement`
-fn decrby(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let by = call.int(2)?.checked_neg().ok_or(Refusal::fixed("ERR decrement would overflow"))?;
-    increment(call, by)
-}
-
-fn increment(call: &mut Call<'_>, by: i64) -> Result<Reply, Refusal> {
-    let key = call.argv[1];
-    let old = match call.db.string(key)? {
-        None => 0,
-        Some(StrRef::Int(number)) => number,
-        Some(StrRef::Bytes(text)) => parse_int(text).ok_or(Refusal::NotInteger)?,
-    };
-    let sum = old.checked_add(by).ok_or(Refusal::Overflow)?;
-    call.db.put(key, sum, Ttl::Keep);
-    call.changed(key, "incrby", 1);
-    Ok(Reply::Int(sum))
-}
-
-/// `INCRBYFLOAT key increment`: the sum as text. Replicas are told the sum, so that no rounding of theirs matters.
-fn incrbyfloat(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let [_, key, by] = call.argv else { unreachable!("arity is checked before run") };
-    let old = number_of(&call.db, key)?;
-    let by = Decimal::parse(by).ok_or(Refusal::NotFloat)?;
-    let sum = old.plus(&by).ok_or(Refusal::NotANumber)?.to_string();
-    call.db.put_string(key, sum.as_bytes(), Ttl::Keep);
-    call.propagate_as(&[b"SET", key, sum.as_bytes(), b"KEEPTTL"]);
-    call.changed(key, "incrbyfloat", 1);
-    Ok(Reply::Bulk(sum.into_bytes()))
-}
-
-fn number_of(db: &Db<'_>, key: &[u8]) -> Result<Decimal, Refusal> {
-    let mut room = [0; quorate_collections::text::INT_TEXT_MAX];
-    let text = db.string(key)?;
-    let text = text.as_ref().map_or(&b"0"[..], |text| text.text(&mut room));
-    Decimal::parse(text).ok_or(Refusal::NotFloat)
 }
 
 #[cfg(test)]
@@ -697,62 +600,6 @@ mod tests {
         );
         check("mset a 1 b", "-ERR wrong number of arguments for 'mset' command");
         check("msetnx a 1 b", "-ERR wrong number of arguments for 'msetnx' command");
-    }
-
-    #[test]
-    fn counters_keep_their_bounds() {
-        check("incr k", ":1");
-        check("decr k", ":-1");
-        check("decrby k 5", ":-5");
-        check("incrby k x", "-ERR value is not an integer or out of range");
-        check("decrby k -9223372036854775808", "-ERR decrement would overflow");
-        scenario(
-            "> set k 9223372036854775807
-             +OK
-             > incr k
-             -ERR increment or decrement would overflow
-             > decrby k 1
-             :9223372036854775806
-             > set k \" 1\"
-             +OK
-             > incr k
-             -ERR value is not an integer or out of range
-             > set k 5 ex 100
-             +OK
-             > incrby k 3
-             :8
-             > ttl k
-             :100
-             > object encoding k
-             $int",
-        );
-    }
-
-    #[test]
-    fn floats_add_up_as_people_expect() {
-        scenario(
-            "> incrbyfloat k 1.1
-             $1.1
-             > incrbyfloat k -1.2
-             $-0.1
-             > set k 3 ex 100
-             +OK
-             > incrbyfloat k 0.25
-             $3.25
-             > ttl k
-             :100
-             stream [$SELECT $0] [$SET $k $1.1 $KEEPTTL] [$SET $k $-0.1 $KEEPTTL] [$SET $k $3 $PXAT $1700000100000] [$SET $k $3.25 $KEEPTTL]
-             > incrbyfloat k x
-             -ERR value is not a valid float
-             > incrbyfloat k nan
-             -ERR value is not a valid float
-             > incrbyfloat k inf
-             -ERR increment would produce NaN or Infinity
-             > set k abc
-             +OK
-             > incrbyfloat k 1
-             -ERR value is not a valid float",
-        );
     }
 
     #[test]
