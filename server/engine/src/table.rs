@@ -16,6 +16,7 @@ const FAMILIES: &[&[Command]] = &[
     commands::debug::COMMANDS,
     commands::expiry::COMMANDS,
     commands::generic::COMMANDS,
+    commands::hash::COMMANDS,
     commands::introspection::COMMANDS,
     commands::list::COMMANDS,
     commands::list_moves::COMMANDS,
@@ -24,6 +25,7 @@ const FAMILIES: &[&[Command]] = &[
     commands::pubsub::COMMANDS,
     commands::replication::COMMANDS,
     commands::server::COMMANDS,
+    commands::set::COMMANDS,
     commands::string::COMMANDS,
     commands::transactions::COMMANDS,
 ];
