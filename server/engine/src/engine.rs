@@ -12,8 +12,8 @@
 
 use std::time::Duration;
 
-use quorate_config::ServerConfig;
-use quorate_keyspace::{Keyspace, Limits as Encodings};
+use quorate_config::{MaxmemoryPolicy, ServerConfig};
+use quorate_keyspace::{AccessMeter, Keyspace, Limits as Encodings};
 use quorate_resp::{Limits, Protocol, Requests, Writer};
 use smallvec::SmallVec;
 
@@ -49,7 +49,8 @@ impl Engine {
     pub fn new(config: ServerConfig, host: Host, mut rng: fastrand::Rng) -> Engine {
         let seed = quorate_collections::HashSeed([rng.u64(..), rng.u64(..)]);
         let databases = u16::try_from(config.databases).unwrap_or(u16::MAX);
-        let keyspace = Keyspace::new(databases, encodings(&config, seed), rng.fork());
+        let mut keyspace = Keyspace::new(databases, encodings(&config, seed), rng.fork());
+        keyspace.set_access_meter(access_meter(&config));
         Engine { keyspace, core: Core::new(config, host, rng), requests: Requests::default(), recycled: Vec::new() }
     }
 
@@ -581,6 +582,16 @@ impl Session {
         }
         let since = *self.soft_limit_since.get_or_insert(now);
         now.saturating_sub(since) > Duration::from_secs(limit.soft_seconds.into())
+    }
+}
+
+/// What eviction's policy wants to know of each key.
+pub(crate) fn access_meter(config: &ServerConfig) -> AccessMeter {
+    match config.maxmemory_policy {
+        MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => {
+            AccessMeter::Frequency { log_factor: config.lfu_log_factor, decay_minutes: config.lfu_decay_time_min }
+        }
+        _ => AccessMeter::Recency,
     }
 }
 

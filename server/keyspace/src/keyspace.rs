@@ -204,6 +204,15 @@ impl Keyspace {
         self.shared.misses.set(0);
     }
 
+    /// Takes from the keyspace that this one replaces (a full resync, a load) what is not data: clock, access meter,
+    /// counts of lookups. Expiry mode and thresholds stay.
+    pub fn succeed(&mut self, old: &Keyspace) {
+        self.shared.now = old.shared.now;
+        self.shared.access.meter = old.shared.access.meter;
+        self.shared.hits.set(old.shared.hits.get());
+        self.shared.misses.set(old.shared.misses.get());
+    }
+
     /// The clock of this turn.
     pub fn now(&self) -> UnixMs {
         self.shared.now

@@ -103,9 +103,15 @@ fn apply(call: &mut Call<'_>, directive: &Directive) {
             let seed = call.db.keyspace().limits().seed;
             let limits = crate::engine::encodings(&call.core.config, seed);
             call.db.keyspace().set_limits(limits);
+            let meter = crate::engine::access_meter(&call.core.config);
+            call.db.keyspace().set_access_meter(meter);
+        }
+        Apply::Memory => {
+            let meter = crate::engine::access_meter(&call.core.config);
+            call.db.keyspace().set_access_meter(meter);
         }
         Apply::Trim => call.core.slow_log.trim(call.core.config.slowlog_max_len),
-        Apply::Events | Apply::Password | Apply::Memory => {}
+        Apply::Events | Apply::Password => {}
         apply => call.core.config_changed(apply),
     }
 }

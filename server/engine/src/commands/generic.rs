@@ -310,7 +310,7 @@ fn randomkey(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use crate::check::{Stage, check, scenario};
+    use crate::check::{Stage, scenario};
 
     #[test]
     fn keys_come_and_go() {

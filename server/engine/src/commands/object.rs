@@ -244,7 +244,17 @@ mod tests {
              > object idletime k
              :0
              > object freq none
-             nil",
+             nil
+             > object freq k
+             -ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.
+             > config set maxmemory-policy allkeys-lfu
+             +OK
+             > set new v
+             +OK
+             > object freq new
+             :5
+             > object idletime new
+             -ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
         );
         check("object what k", "-ERR unknown subcommand 'what'. Try OBJECT HELP.");
     }
