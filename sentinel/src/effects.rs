@@ -2,8 +2,6 @@
 //! ends in an outcome, whatever the node does.
 
 mod stock;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

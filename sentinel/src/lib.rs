@@ -2,8 +2,6 @@
 
 pub mod clock;
 pub mod effects;
-#[cfg(test)]
-mod fakes;
 pub mod founding;
 pub mod front;
 pub mod hello;

@@ -124,10 +124,7 @@ impl ControlPlane for FakePlane {
     }
 
     fn monitor(&self, order: MonitorOrder) -> Outcome<Group> {
-        self.order(
-            format!("monitor {} {}:{} {} {:?}", order.name, order.host, order.port, order.quorum, order.nodes),
-            group(),
-        )
+        self.order(format!("monitor {} {}:{} {}", order.name, order.host, order.port, order.quorum), group())
     }
 
     fn remove(&self, name: &str) -> Outcome<()> {

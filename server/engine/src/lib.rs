@@ -25,13 +25,11 @@ mod check;
 mod command;
 mod commands;
 mod core;
-mod decimal;
 mod dispatch;
 mod effect;
 mod engine;
 mod gates;
 mod host;
-mod info;
 mod input;
 mod multi;
 mod notify;
@@ -57,7 +55,9 @@ pub use engine::Engine;
 pub use host::{Host, HostFacts};
 pub use input::{Input, Now, SocketName};
 pub use output::Output;
-pub use persistence::{DiskDone, DiskTask, Loaded, Persistence};
+pub use persistence::{
+    DiskDone, DiskTask, Gauge, Incr, Loaded, LogPlan, LogSizes, PassId, PassPlan, Persistence, Replayer, SnapshotTarget,
+};
 pub use propagation::Propagation;
 pub use refusal::Refusal;
 pub use replication::{

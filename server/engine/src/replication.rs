@@ -20,6 +20,7 @@ mod upstream;
 use std::time::Duration;
 
 use quorate_keyspace::{DbIndex, Keyspace};
+use quorate_persist::rdb::ReplicationPoint;
 use quorate_replication::failover::Failover;
 use quorate_replication::fence::{Durable, Fence};
 use quorate_replication::follower::LinkId;
@@ -27,7 +28,7 @@ use quorate_replication::history::Held;
 use quorate_replication::{Epoch, History, Offset, ReplId, Replicas};
 
 pub use control::{Control, Denied, Facts, NodeRole, Order, Report, Ticket};
-pub(crate) use downstream::introduce;
+pub(crate) use downstream::{Payload, introduce};
 pub use upstream::{LinkInput, LinkTask};
 
 use crate::core::Core;
@@ -197,6 +198,23 @@ impl Core {
     pub(crate) fn stream_position(&self) -> Offset {
         let unfed = self.propagation.stream().len() - self.replication.fed;
         self.replication.history.offset().plus(unfed)
+    }
+
+    /// Where the dataset stands once all of the turn's stream, `length` bytes, is in the history, and the epoch of its last write: what
+    /// log and RDB files note. `None` while no history is recorded.
+    pub(crate) fn point_behind(&self, length: usize) -> Option<(ReplicationPoint, Epoch)> {
+        let history = &self.replication.history;
+        if !history.is_recorded() {
+            return None;
+        }
+        let mut replid = [0; 40];
+        replid.copy_from_slice(history.replid().as_str().as_bytes());
+        let db = match self.replication.upstream {
+            Some(_) => self.upstream_db(),
+            None => self.propagation.selected().unwrap_or(self.replication.stream_db),
+        };
+        let offset = history.offset().plus(length - self.replication.fed).0;
+        Some((ReplicationPoint { replid, offset, db: db.0.into() }, history.data_epoch()))
     }
 
     /// When `replication_tick` has something to do.

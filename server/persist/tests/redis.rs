@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use common::*;
 use quorate_keyspace::DbIndex;
 use quorate_persist::aof::append::annotation;
-use quorate_persist::aof::load::{Ending, Entry, read_commands};
+use quorate_persist::aof::load::{Ending, read_commands};
 use quorate_persist::aof::manifest::{BaseFormat, Manifest};
 use quorate_persist::rdb::dump::{dump, restore};
 use quorate_persist::rdb::seal::Checksum;
@@ -255,7 +255,7 @@ fn redis_loads_our_log_annotations_included() {
     let mut samples = samples();
     let mut manifest = Manifest::default();
     let incr = manifest.open_incr("appendonly.aof");
-    let base = manifest.replace_base("appendonly.aof", &incr, BaseFormat::Rdb);
+    let base = manifest.replace_base("appendonly.aof", Some(&incr), BaseFormat::Rdb);
     let base_header = RdbHeader { aof_base: true, ..header() };
     write(&log.join(base), &snapshot(&mut build(&samples), &base_header, Compression::Lzf));
     let mut commands = annotation(&header().replication.unwrap(), 3);
@@ -285,7 +285,7 @@ fn redis_loads_a_base_of_commands() {
     let (mut sink, _) = keyspace.end_snapshot().unwrap();
     let mut manifest = Manifest::default();
     let incr = manifest.open_incr("appendonly.aof");
-    let base = manifest.replace_base("appendonly.aof", &incr, BaseFormat::Commands);
+    let base = manifest.replace_base("appendonly.aof", Some(&incr), BaseFormat::Commands);
     write(&log.join(base), &sink.drain());
     write(&log.join(incr), b"");
     write(&log.join(Manifest::file_name("appendonly.aof")), manifest.encode().as_bytes());
@@ -321,10 +321,8 @@ fn we_read_the_log_of_redis() {
     assert_eq!(dataset(&mut keyspace), before);
     let mut commands = Vec::new();
     let incr = std::fs::read(log.join(&manifest.current_incr().unwrap().name)).unwrap();
-    let ending = read_commands(&mut &incr[..], 0, &mut |entry| {
-        if let Entry::Command(argv) = entry {
-            commands.push(argv.join(&b' '));
-        }
+    let ending = read_commands(&mut &incr[..], 0, &mut None, &mut |argv| {
+        commands.push(argv.join(&b' '));
         Ok(())
     });
     assert_eq!(ending.unwrap(), Ending::Clean { bytes: incr.len() as u64 });

@@ -178,8 +178,9 @@ impl List {
             match node {
                 Node::Packed(node) if pack.is_empty() && !exceeds(&self.limits, node.byte_len(), node.len()) => {
                     *pack = node;
+                    return;
                 }
-                Node::Packed(node) if node.is_empty() => {}
+                Node::Packed(node) if node.is_empty() => return,
                 node => self.enlarge().push_node(node),
             }
         } else {

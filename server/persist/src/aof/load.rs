@@ -1,4 +1,4 @@
-//! Reading a log back: commands and annotations, in order, with the byte where a broken tail begins.
+//! Reading a log back: commands in order, and the dataset's place in a replication history, with the byte where a broken tail begins.
 //!
 //! A file that ends in the middle of a command or of a transaction is *truncated*: its good part ends before that command,
 //! or before the transaction's MULTI. Anything else that is not RESP is an error. Transactions are handed on as they are
@@ -15,15 +15,6 @@ const MAX_LINE: usize = 4096;
 const MAX_ARGS: u64 = 16 * 1024 * 1024;
 /// How much is allocated ahead of the bytes that fill it.
 const STEP: usize = 1024 * 1024;
-
-/// One thing found in a log.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Entry<'a> {
-    /// A command to run.
-    Command(&'a [&'a [u8]]),
-    /// Our own annotation: the dataset before the next command is this point, in this epoch.
-    Point(ReplicationPoint, u64),
-}
 
 /// How a file of commands ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,40 +60,58 @@ pub enum AofError {
     },
 }
 
+/// Where a dataset stands in a replication history, and the epoch of its last write.
+pub type Point = Option<(ReplicationPoint, u64)>;
+
 /// Reads the commands of one file and hands each to `run`, whose error ends the load. `start` is how many bytes of the file
 /// (an RDB preamble) were read before: offsets count from the file's beginning.
+///
+/// `point` comes in as what the files before say of the dataset's place and goes out as it is behind the last command that
+/// counts: our annotations tell it, and the stream's bytes behind them advance it. Commands that no annotation of this file
+/// precedes are not known to be that stream: they make the place unknown.
 pub fn read_commands(
     input: &mut dyn BufRead,
     start: u64,
-    run: &mut dyn FnMut(Entry<'_>) -> Result<(), String>,
+    point: &mut Point,
+    run: &mut dyn FnMut(&[&[u8]]) -> Result<(), String>,
 ) -> Result<Ending, AofError> {
     let mut reader = Reader { input, offset: start, bytes: Vec::new(), ends: Vec::new() };
     let mut multi_at = None;
+    let mut annotated = false;
+    let mut settled = start; // up to where `point` has advanced
+    let mut db = None;
     loop {
         let at = reader.offset;
-        let entry = match reader.entry() {
-            Ok(entry) => entry,
-            Err(Stop::End) if reader.offset == at && multi_at.is_none() => {
-                return Ok(Ending::Clean { bytes: at });
-            }
-            Err(Stop::End) => {
-                return Ok(Ending::Truncated { valid: multi_at.unwrap_or(at) });
-            }
+        let raw = match reader.entry() {
+            Ok(raw) => raw,
+            Err(Stop::End) if reader.offset == at && multi_at.is_none() => return Ok(Ending::Clean { bytes: at }),
+            Err(Stop::End) => return Ok(Ending::Truncated { valid: multi_at.unwrap_or(at) }),
             Err(Stop::Error(error)) => return Err(error),
         };
-        let refused = |reason| AofError::Refused { offset: at, reason };
-        match entry {
-            Raw::Unknown => {}
-            Raw::Point(point, epoch) => run(Entry::Point(point, epoch)).map_err(refused)?,
+        match raw {
+            Raw::Unknown => settled += reader.offset - at,
+            Raw::Point(found, epoch) => {
+                (*point, annotated, settled) = (Some((found, epoch)), true, reader.offset);
+            }
             Raw::Command => {
                 let argv = reader.argv();
-                if argv[0].eq_ignore_ascii_case(b"multi") {
+                let is = |name: &[u8]| argv[0].eq_ignore_ascii_case(name);
+                if is(b"multi") {
                     multi_at = multi_at.or(Some(at));
-                } else if argv[0].eq_ignore_ascii_case(b"exec") {
+                } else if is(b"exec") {
                     multi_at = None;
+                } else if is(b"select") {
+                    db = argv.get(1).and_then(|db| std::str::from_utf8(db).ok()?.parse().ok());
+                } else if !annotated {
+                    *point = None;
                 }
-                run(Entry::Command(&argv)).map_err(refused)?;
+                run(&argv).map_err(|reason| AofError::Refused { offset: at, reason })?;
             }
+        }
+        if let (Some((found, _)), None, true) = (point.as_mut(), multi_at, annotated) {
+            found.offset += reader.offset - settled;
+            found.db = db.take().unwrap_or(found.db);
+            settled = reader.offset;
         }
     }
 }
@@ -244,13 +253,10 @@ mod tests {
 
     fn check(log: &[u8], expected: &str) {
         let mut seen = Vec::new();
-        let ending = read_commands(&mut io::BufReader::with_capacity(3, log), 0, &mut |entry| {
-            seen.push(match entry {
-                Entry::Command(argv) => {
-                    argv.iter().map(|arg| String::from_utf8_lossy(arg)).collect::<Vec<_>>().join(" ")
-                }
-                Entry::Point(point, epoch) => format!("@{}/{}/{epoch}", point.offset, point.db),
-            });
+        let mut point = None;
+        let mut source = io::BufReader::with_capacity(3, log);
+        let ending = read_commands(&mut source, 0, &mut point, &mut |argv| {
+            seen.push(argv.iter().map(|arg| String::from_utf8_lossy(arg)).collect::<Vec<_>>().join(" "));
             Ok(())
         });
         seen.push(match ending {
@@ -258,20 +264,40 @@ mod tests {
             Ok(Ending::Truncated { valid }) => format!("truncated {valid}"),
             Err(error) => error.to_string(),
         });
+        if let Some((point, epoch)) = point {
+            seen.push(format!("@{}/{}/{epoch}", point.offset, point.db));
+        }
         assert_eq!(seen.join("|"), expected, "{:?}", String::from_utf8_lossy(log));
     }
 
     const SET: &[u8] = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nv\n\r\n";
 
     #[test]
-    fn commands_and_annotations_are_read_in_order() {
+    fn commands_are_read_in_order() {
         check(b"", "clean 0");
         check(SET, "SET k v\n|clean 28");
-        let point = ReplicationPoint { replid: [b'a'; 40], offset: 77, db: 3 };
-        let mut log = annotation(&point, 9);
-        log.extend_from_slice(b"#TS:1700000000\r\n");
-        log.extend_from_slice(SET);
-        check(&log, &format!("@77/3/9|SET k v\n|clean {}", log.len()));
+    }
+
+    const POINT: ReplicationPoint = ReplicationPoint { replid: [b'a'; 40], offset: 77, db: 3 };
+
+    #[test]
+    fn the_streams_bytes_behind_an_annotation_advance_the_point() {
+        let log = [&annotation(&POINT, 9), &b"#TS:1700000000\r\n"[..], SET].concat();
+        check(&log, &format!("SET k v\n|clean {}|@{}/3/9", log.len(), 77 + 28));
+        let select = b"*2\r\n$6\r\nSELECT\r\n$1\r\n5\r\n";
+        let log = [select, &annotation(&POINT, 9)[..], SET, select].concat();
+        check(&log, &format!("SELECT 5|SET k v\n|SELECT 5|clean {}|@{}/5/9", log.len(), 77 + 28 + 23));
+    }
+
+    #[test]
+    fn what_does_not_count_does_not_advance_the_point() {
+        let multi = b"*1\r\n$5\r\nMULTI\r\n";
+        let log = [&annotation(&POINT, 9), SET, multi, SET].concat();
+        let valid = log.len() - 28 - 15;
+        check(&log, &format!("SET k v\n|MULTI|SET k v\n|truncated {valid}|@{}/3/9", 77 + 28));
+        let mut point = Some((POINT, 9));
+        read_commands(&mut &SET[..], 0, &mut point, &mut |_| Ok(())).unwrap();
+        assert_eq!(point, None);
     }
 
     #[test]
@@ -306,7 +332,7 @@ mod tests {
     fn a_refusal_ends_the_load_where_it_happened() {
         let log = [SET, SET].concat();
         let mut count = 0;
-        let result = read_commands(&mut &log[..], 100, &mut |_| {
+        let result = read_commands(&mut &log[..], 100, &mut None, &mut |_| {
             count += 1;
             if count == 2 { Err("no".to_owned()) } else { Ok(()) }
         });
@@ -316,7 +342,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_a_panic(log in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = read_commands(&mut &log[..], 0, &mut |_| Ok(()));
+            let _ = read_commands(&mut &log[..], 0, &mut None, &mut |_| Ok(()));
         }
     }
 }

@@ -133,23 +133,23 @@ impl Manifest {
 
     /// Adds the next incremental file of the log `basename` (`appendfilename`) and returns its name.
     pub fn open_incr(&mut self, basename: &str) -> String {
-        let seq = self.incrs.last().map_or(1, |last| last.seq + 1);
+        let known = self.incrs.iter().chain(&self.history).filter(|file| file.name.ends_with(".incr.aof"));
+        let seq = known.map(|file| file.seq).max().unwrap_or(0) + 1;
         let name = format!("{basename}.{seq}.incr.aof");
         self.incrs.push(LogFile { name: name.clone(), seq, kind: Kind::Incr });
         name
     }
 
-    /// Makes a new base of the log `basename`, whose state is that before the incremental file `first_kept`: everything
-    /// older becomes history. Returns the base's name.
+    /// Makes a new base of the log `basename`, whose state is that before the incremental file `first_kept` (`None`: behind all
+    /// of them): everything older becomes history. Returns the base's name.
     ///
     /// # Panics
     /// When `first_kept` is not an incremental file of this manifest.
-    pub fn replace_base(&mut self, basename: &str, first_kept: &str, format: BaseFormat) -> String {
-        let kept_from = self
-            .incrs
-            .iter()
-            .position(|file| file.name == first_kept)
-            .expect("a rewrite opens its incremental file before it writes the base");
+    pub fn replace_base(&mut self, basename: &str, first_kept: Option<&str>, format: BaseFormat) -> String {
+        let kept_from = first_kept.map_or(self.incrs.len(), |name| {
+            let found = self.incrs.iter().position(|file| file.name == name);
+            found.expect("a rewrite opens its incremental file before it writes the base")
+        });
         let seq = self.base.as_ref().map_or(1, |base| base.seq + 1);
         let suffix = match format {
             BaseFormat::Rdb => "rdb",
@@ -305,14 +305,16 @@ mod tests {
         let mut manifest = Manifest::default();
         assert_eq!(manifest.open_incr("a.aof"), "a.aof.1.incr.aof");
         let first = manifest.open_incr("a.aof");
-        assert_eq!(manifest.replace_base("a.aof", &first, BaseFormat::Rdb), "a.aof.1.base.rdb");
+        assert_eq!(manifest.replace_base("a.aof", Some(&first), BaseFormat::Rdb), "a.aof.1.base.rdb");
         assert_eq!(manifest.history.len(), 1);
         assert_eq!(manifest.open_incr("a.aof"), "a.aof.3.incr.aof");
         let second = manifest.open_incr("a.aof");
-        assert_eq!(manifest.replace_base("a.aof", &second, BaseFormat::Commands), "a.aof.2.base.aof");
+        assert_eq!(manifest.replace_base("a.aof", Some(&second), BaseFormat::Commands), "a.aof.2.base.aof");
         let history: Vec<_> = manifest.history.iter().map(|file| file.name.as_str()).collect();
         assert_eq!(history, ["a.aof.1.incr.aof", "a.aof.1.base.rdb", "a.aof.2.incr.aof", "a.aof.3.incr.aof"]);
         assert_eq!(manifest.load_order().map(|file| file.seq).collect::<Vec<_>>(), [2, 4]);
+        assert_eq!(manifest.replace_base("a.aof", None, BaseFormat::Rdb), "a.aof.3.base.rdb");
+        assert_eq!(manifest.load_order().map(|file| file.seq).collect::<Vec<_>>(), [3]);
     }
 
     proptest! {
