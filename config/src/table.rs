@@ -246,7 +246,7 @@ directives! {
     /// Load an AOF whose last command is cut off, and cut it there.
     aof_load_truncated: bool = "aof-load-truncated", Bool, "yes", Runtime, Stored, Works;
     /// Base files in RDB format.
-    aof_use_rdb_preamble: bool = "aof-use-rdb-preamble", Bool, "yes", Runtime, Stored, DefaultOnly("base files are RDB");
+    aof_use_rdb_preamble: bool = "aof-use-rdb-preamble", Bool, "yes", Runtime, Stored, Works;
     /// Write times into the AOF.
     aof_timestamp_enabled: bool = "aof-timestamp-enabled", Bool, "no", Runtime, Stored, DefaultOnly("the AOF holds no times yet");
     /// Force a rewrite to disk bit by bit.

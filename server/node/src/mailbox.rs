@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use mio::Waker;
-use quorate_engine::{Control, DiskDone, LinkInput, Loaded};
+use quorate_engine::{Control, LinkInput};
 
+use crate::disk::Event;
 use crate::link::Resolved;
 
 /// What another thread tells the engine.
 #[derive(Debug)]
 pub enum Mail {
-    /// The outcome of a disk effect.
-    Disk(DiskDone),
-    /// A dataset loaded on a thread of its own.
-    Loaded(Loaded),
+    /// A disk thread has done something.
+    Disk(Event),
     /// The agent asks.
     Control(Control),
     /// The loader of a full resync is done.

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use quorate_config::{Apply, ServerConfig};
 use quorate_engine::{Closing, Effect, Engine, Input, Level, Outputs, SessionId};
 
 use crate::conn::{Conn, Stream};
-use crate::disk::Disk;
+use crate::disk::{Disk, Then};
 use crate::link::Link;
 use crate::mailbox::{Mail, Mailbox};
 use crate::member::Member;
@@ -84,12 +85,19 @@ impl Mainloop {
         let waker = Waker::new(poll.registry(), WAKER).map_err(system("a waker"))?;
         let signals = Signals::register(poll.registry(), SIGNALS).map_err(system("signal handlers"))?;
         let (mailbox, mail) = Mailbox::new(waker);
-        let disk = Disk::start(&config, &mailbox);
         let mut engine = Engine::new(config, host::host(), host::rng());
         engine.core_mut().config_file = config_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         let member = Member::join(&mut engine, &mailbox)?;
-        engine.begin(host::now());
-        engine.restored(None);
+        let gauge = Arc::clone(&engine.core().persistence.gauge);
+        let disk = Disk::start(engine.config(), &mailbox, gauge).map_err(system("the snapshot thread"))?;
+        let now = host::now();
+        engine.begin(now);
+        if disk.load(engine.config(), host::rng()) {
+            engine.core_mut().loading_begins(now.wall);
+        } else {
+            engine.restored(None);
+            tracing::info!("Ready to accept connections");
+        }
         let mut mainloop = Mainloop {
             engine,
             poll,
@@ -130,7 +138,6 @@ impl Mainloop {
 
     pub fn run(mut self) -> Result<(), NodeError> {
         let mut events = Events::with_capacity(EVENTS);
-        tracing::info!(port = self.engine.config().port, "Ready to accept connections");
         loop {
             let timeout = self.timeout();
             match self.poll.poll(&mut events, Some(timeout)) {
@@ -204,14 +211,27 @@ impl Mainloop {
             let hz = self.engine.config().hz.clamp(1, 500);
             self.next_tick = now + Duration::from_secs(1) / hz;
             self.engine.feed(Input::Tick);
+            self.disk.configure(self.engine.config());
+            self.disk.tick();
         }
     }
 
     fn read_mail(&mut self) {
         while let Ok(mail) = self.mail.try_recv() {
             self.engine.feed(match mail {
-                Mail::Disk(done) => Input::Disk(done),
-                Mail::Loaded(loaded) => Input::Loaded(loaded),
+                Mail::Disk(event) => match self.disk.event(event) {
+                    Then::Nothing => continue,
+                    Then::Done(done) => Input::Disk(done),
+                    Then::Loaded(loaded) => {
+                        tracing::info!("DB loaded: {} keys from RDB. Ready to accept connections", loaded.keys_loaded);
+                        Input::Loaded(*loaded)
+                    }
+                    Then::Fail(error) => {
+                        tracing::error!("Fatal error loading the DB, check server logs. Exiting. {error}");
+                        self.leaving = Some(1);
+                        continue;
+                    }
+                },
                 Mail::Control(control) => Input::Control(control),
                 Mail::Link(input) => Input::Link(input),
                 Mail::LoaderCaughtUp => {
@@ -461,6 +481,7 @@ impl Mainloop {
         if !self.engine.config().unixsocket.is_empty() {
             let _ = std::fs::remove_file(&self.engine.config().unixsocket);
         }
+        self.disk.finish();
         tracing::info!("bye bye...");
         if code == 0 { Ok(()) } else { Err(NodeError::Left(code)) }
     }

@@ -17,7 +17,7 @@ use quorate_persist::rdb::RdbHeader;
 use quorate_persist::rdb::seal::Checksum;
 use quorate_persist::rdb::write::{Compression, DbSize, RdbWriter};
 
-use super::{DiskTask, LogPlan, PassId, PassPlan, SnapshotTarget};
+use super::{DiskTask, PassId, PassPlan, SnapshotTarget};
 use crate::core::Core;
 use crate::effect::{Level, Memory};
 use crate::replication::Payload;
@@ -48,7 +48,6 @@ pub(super) struct Pass {
     /// What the replicas' payload needs until it is complete.
     payload: Option<Payload>,
     in_flight: usize,
-    pub log: Option<LogPlan>,
     /// Effects that come after the turn's stream: the snapshot holds it already, so it belongs into the old log file.
     deferred: Vec<DiskTask>,
 }
@@ -151,7 +150,6 @@ impl Core {
             pending: Pending { file, log: log.is_some(), replicas },
             payload,
             in_flight: 0,
-            log,
             deferred: vec![DiskTask::PassBegins(plan)],
         });
         self.note(Level::Notice, &format!("Background saving started by pass {}", id.0));

@@ -1,0 +1,242 @@
+//! The file that is appended to, and the thread that syncs it.
+//!
+//! `quorate_persist::aof::append::Flusher` decides; here it is done. Bytes of a turn with a ticket go to the thread, which writes all that it
+//! finds, syncs once and confirms the last ticket: turns that come while it syncs share the next one.
+//! What was half written when a write failed is cut off again, so that the file always ends behind a command.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use quorate_config::AppendFsync;
+use quorate_engine::{DiskDone, Gauge};
+use quorate_persist::aof::append::{Flusher, FsyncPolicy, Step};
+
+use super::Event;
+use crate::{Mail, Mailbox, host};
+
+/// Work for the sync thread.
+#[derive(Debug)]
+enum Job {
+    Sync,
+    Write {
+        bytes: Vec<u8>,
+        ticket: u64,
+    },
+    /// Say so when everything before is done.
+    Barrier(Sender<()>),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    file: Arc<File>,
+    /// Up to where the file is good.
+    size: u64,
+    waiting: Vec<u8>,
+    flusher: Flusher,
+    failing: bool,
+    /// The thread has been given bytes since the last barrier.
+    handed_over: bool,
+    jobs: Sender<Job>,
+    thread: JoinHandle<()>,
+    mailbox: Mailbox,
+    gauge: Arc<Gauge>,
+}
+
+impl LogFile {
+    /// Goes on at the end of `file`, which has `size` bytes.
+    pub fn open(
+        file: File,
+        size: u64,
+        policy: AppendFsync,
+        mailbox: Mailbox,
+        gauge: Arc<Gauge>,
+    ) -> io::Result<LogFile> {
+        let file = Arc::new(file);
+        let (jobs, work) = channel();
+        let (for_thread, mail) = (Arc::clone(&file), mailbox.clone());
+        let thread =
+            std::thread::Builder::new().name("aof".into()).spawn(move || run(&work, &for_thread, size, &mail))?;
+        let flusher = Flusher::new(of(policy), host::clock());
+        let waiting = Vec::new();
+        Ok(LogFile { file, size, waiting, flusher, failing: false, handed_over: false, jobs, thread, mailbox, gauge })
+    }
+
+    pub fn set_policy(&mut self, policy: AppendFsync) {
+        self.flusher.set_policy(of(policy));
+    }
+
+    /// A turn's bytes.
+    pub fn append(&mut self, bytes: Vec<u8>, ticket: Option<u64>) {
+        match ticket {
+            Some(ticket) => {
+                // Bytes from before `always` was said come first.
+                if !self.waiting.is_empty()
+                    && let Err(error) = self.write()
+                {
+                    return self.tell(DiskDone::AppendFailed(error.to_string()));
+                }
+                self.size += bytes.len() as u64;
+                self.handed_over = true;
+                self.hand_over(Job::Write { bytes, ticket });
+            }
+            None => {
+                self.barrier();
+                self.waiting.extend_from_slice(&bytes);
+            }
+        }
+    }
+
+    /// Writes and syncs what is due. `quiet`: nothing is synced for now.
+    pub fn tick(&mut self, now: Duration, quiet: bool) {
+        if quiet && self.waiting.is_empty() {
+            return;
+        }
+        match self.flusher.step(now, self.waiting.len()) {
+            Step::Rest => {}
+            Step::Sync => self.hand_over(Job::Sync),
+            step @ (Step::Write | Step::WriteAndSync) => {
+                let written = self.write().and_then(|()| match step {
+                    Step::WriteAndSync => self.file.sync_data(),
+                    _ => Ok(()),
+                });
+                match written {
+                    Ok(()) => {
+                        self.flusher.wrote(now);
+                        if std::mem::take(&mut self.failing) {
+                            self.tell(DiskDone::AppendRecovered);
+                        }
+                    }
+                    Err(error) => {
+                        self.flusher.write_failed(now);
+                        self.failing = true;
+                        self.tell(DiskDone::AppendFailed(error.to_string()));
+                    }
+                }
+            }
+        }
+        self.gauge.log_waiting.store(self.waiting.len() as u64, Ordering::Relaxed);
+        self.gauge.log_syncing.store(self.flusher.syncing(), Ordering::Relaxed);
+        self.gauge.log_delayed.store(self.flusher.delayed_syncs(), Ordering::Relaxed);
+    }
+
+    /// The thread has synced.
+    pub fn synced(&mut self, outcome: Result<(), String>) {
+        match outcome {
+            Ok(()) => self.flusher.synced(),
+            Err(error) => {
+                self.flusher.sync_failed();
+                tracing::warn!("Fail to fsync the AOF file: {error}");
+            }
+        }
+        self.gauge.log_syncing.store(false, Ordering::Relaxed);
+    }
+
+    /// Everything that waits is in the file.
+    pub fn settle(&mut self) -> Result<(), String> {
+        self.barrier();
+        self.write().map_err(|error| error.to_string())
+    }
+
+    /// Another file took its place: it is synced without anybody waiting.
+    pub fn retire(self) {
+        self.hand_over(Job::Sync);
+    }
+
+    /// Writes and syncs everything, then ends the thread.
+    pub fn close(mut self) {
+        let written = self.settle().and_then(|()| self.file.sync_data().map_err(|error| error.to_string()));
+        if let Err(error) = written {
+            tracing::warn!("Closing the AOF file: {error}");
+        }
+        drop(self.jobs);
+        let _ = self.thread.join(); // a panic there has been printed
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        write_whole(&self.file, &mut self.size, &self.waiting)?;
+        self.waiting.clear();
+        self.waiting.shrink_to(1 << 20);
+        Ok(())
+    }
+
+    fn barrier(&mut self) {
+        if std::mem::take(&mut self.handed_over) {
+            let (done, wait) = channel();
+            self.hand_over(Job::Barrier(done));
+            let _ = wait.recv(); // an ended thread has nothing left to do
+        }
+    }
+
+    fn hand_over(&self, job: Job) {
+        self.jobs.send(job).expect("the thread ends only when this end is dropped");
+    }
+
+    fn tell(&self, done: DiskDone) {
+        self.mailbox.send(Mail::Disk(Event::Done(done)));
+    }
+}
+
+/// Appends `bytes` to a file of `size` bytes, or nothing.
+fn write_whole(mut file: &File, size: &mut u64, bytes: &[u8]) -> io::Result<()> {
+    match file.write_all(bytes) {
+        Ok(()) => {
+            *size += bytes.len() as u64;
+            Ok(())
+        }
+        Err(error) => {
+            // The file is open for appending, so that the next write begins at its new end.
+            file.set_len(*size)?;
+            Err(error)
+        }
+    }
+}
+
+fn of(policy: AppendFsync) -> FsyncPolicy {
+    match policy {
+        AppendFsync::Always => FsyncPolicy::Always,
+        AppendFsync::Everysec => FsyncPolicy::Everysec,
+        AppendFsync::No => FsyncPolicy::No,
+    }
+}
+
+fn run(work: &Receiver<Job>, file: &File, mut size: u64, mailbox: &Mailbox) {
+    let mut bytes = Vec::new();
+    while let Ok(first) = work.recv() {
+        let mut ticket_of_batch = None;
+        let mut barriers = Vec::new();
+        let mut sync = false;
+        bytes.clear();
+        for job in std::iter::once(first).chain(work.try_iter()) {
+            match job {
+                Job::Sync => sync = true,
+                Job::Barrier(done) => barriers.push(done),
+                Job::Write { bytes: more, ticket } => {
+                    bytes.extend_from_slice(&more);
+                    ticket_of_batch = Some(ticket);
+                }
+            }
+        }
+        if let Some(ticket) = ticket_of_batch {
+            // The loop may have written meanwhile.
+            size = file.metadata().map_or(size, |metadata| metadata.len());
+            let done = match write_whole(file, &mut size, &bytes).and_then(|()| file.sync_data()) {
+                Ok(()) => DiskDone::Confirmed(ticket),
+                Err(error) => DiskDone::AppendFailed(error.to_string()),
+            };
+            mailbox.send(Mail::Disk(Event::Done(done)));
+        }
+        if sync {
+            let outcome = file.sync_data().map_err(|error| error.to_string());
+            mailbox.send(Mail::Disk(Event::Synced(outcome)));
+        }
+        for barrier in barriers {
+            let _ = barrier.send(()); // whoever waited is gone with the process
+        }
+    }
+}
