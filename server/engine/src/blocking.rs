@@ -209,6 +209,148 @@ impl Blocking {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::{Stage, scenario};
+
+    #[test]
+    fn whoever_waits_longest_is_served_first() {
+        scenario(
+            "2> blpop a b 0
+             3> blpop b 0
+             > rpush b 1
+             :1
+             2< [$b $1]
+             > rpush b 2 3
+             :2
+             3< [$b $2]
+             > llen b
+             :1
+             stream [$SELECT $0] [$rpush $b $1] [$LPOP $b] [$rpush $b $2 $3] [$LPOP $b]",
+        );
+    }
+
+    #[test]
+    fn several_elements_serve_several_in_their_order() {
+        scenario(
+            "2> blpop a 0
+             3> blpop a 0
+             4> blpop a 0
+             > rpush a 1 2
+             :2
+             2< [$a $1]
+             3< [$a $2]
+             > rpush a 3
+             :1
+             4< [$a $3]",
+        );
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_deadline_and_pipelined_commands_go_on() {
+        scenario(
+            "2> blpop a 0.1
+             2> ping
+             wait 50
+             wait 60
+             2< nil-array
+             2< +PONG
+             > rpush a 1
+             :1
+             > blpop a 0.1
+             [$a $1]",
+        );
+    }
+
+    #[test]
+    fn a_deadline_is_not_moved_by_waking_in_vain() {
+        scenario(
+            "2> blpop a 0.1
+             wait 60
+             > multi
+             +OK
+             > rpush a 1
+             +QUEUED
+             > del a
+             +QUEUED
+             > exec
+             [:1 :1]
+             wait 60
+             2< nil-array",
+        );
+    }
+
+    #[test]
+    fn exec_serves_after_its_last_command_and_never_blocks() {
+        scenario(
+            "2> blpop a 0
+             > multi
+             +OK
+             > rpush a 1
+             +QUEUED
+             > lpush a 0
+             +QUEUED
+             > blpop c 0
+             +QUEUED
+             > exec
+             [:1 :2 nil-array]
+             2< [$a $0]",
+        );
+    }
+
+    #[test]
+    fn waits_can_be_ended_by_others() {
+        scenario(
+            "2> blpop a 0
+             > client unblock 2
+             :1
+             2< nil-array
+             > client unblock 2
+             :0
+             2> blpop a 0
+             > client unblock 2 error
+             :1
+             2< -UNBLOCKED client unblocked via CLIENT UNBLOCK
+             2> ping
+             +PONG",
+        );
+    }
+
+    #[test]
+    fn a_wait_of_the_wrong_type_goes_on() {
+        scenario(
+            "2> blpop a 0
+             > set a 1
+             +OK
+             > del a
+             :1
+             > rpush a 1
+             :1
+             2< [$a $1]",
+        );
+    }
+
+    #[test]
+    fn a_session_that_leaves_waits_no_more() {
+        let mut stage = Stage::new();
+        stage.say(2, "blpop a 0");
+        stage.turn(Some(crate::Input::Closed { id: SessionId(2) }));
+        assert_eq!(stage.say(1, "rpush a 1"), ":1");
+        assert_eq!(stage.say(1, "llen a"), ":1");
+        assert_eq!(stage.engine.core().blocking.keys(), 0);
+    }
+
+    #[test]
+    fn swapping_databases_wakes() {
+        scenario(
+            "2> blpop a 0
+             > select 1
+             +OK
+             > rpush a 1
+             :1
+             > swapdb 0 1
+             +OK
+             2< [$a $1]",
+        );
+    }
 
     #[test]
     fn timeouts_are_read_as_redis_reads_them() {

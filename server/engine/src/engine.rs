@@ -616,3 +616,103 @@ fn encodings(config: &ServerConfig, seed: quorate_collections::HashSeed) -> Enco
 
 /// What a stranger from another machine is told. Source: Redis's protected mode, whose first sentence clients recognise.
 const PROTECTED_MODE: &str = "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to connect from external computers, either set a password with 'requirepass', or disable protected mode with 'CONFIG SET protected-mode no' from the loopback interface or '--protected-mode no' at the start, knowing that everybody who reaches this port then owns the data.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Stage;
+    use crate::effect::Closing::{AfterFlush, Now as AtOnce};
+
+    fn closed(stage: &Stage, id: u64) -> Option<Closing> {
+        stage.effects.iter().find_map(|effect| match effect {
+            Effect::Close { id: of, how } if of.0 == id => Some(*how),
+            _ => None,
+        })
+    }
+
+    /// A client that reads nothing.
+    fn deaf(stage: &mut Stage, id: u64, bytes: &[u8]) {
+        let mut outputs = Outputs::default();
+        let input = Input::Received { id: SessionId(id), bytes };
+        stage.engine.turn(stage.now, std::iter::once(input), &mut outputs);
+        stage.effects.append(&mut outputs.effects);
+    }
+
+    #[test]
+    fn commands_in_pieces_and_in_pipelines() {
+        let mut stage = Stage::new();
+        let bytes = b"*3\r\n$3\r\nset\r\n$1\r\na\r\n$5\r\nhello\r\nget a\r\n*2\r\n$3\r\nget\r\n$1\r\na\r\n";
+        for byte in bytes {
+            stage.send(1, std::slice::from_ref(byte));
+        }
+        stage.send(1, &bytes.repeat(100));
+        for _ in 0..101 {
+            assert_eq!([stage.hear(1), stage.hear(1), stage.hear(1)], ["+OK", "$hello", "$hello"]);
+        }
+    }
+
+    #[test]
+    fn a_protocol_error_is_told_and_ends_the_connection() {
+        let mut stage = Stage::new();
+        stage.send(1, b"ping\r\n*1\r\n!\r\nping\r\n");
+        assert_eq!(stage.hear(1), "+PONG");
+        assert_eq!(stage.hear(1), "-ERR Protocol error: expected '$', got '!'");
+        assert_eq!(stage.hear(1), "nothing");
+        assert_eq!(closed(&stage, 1), Some(AfterFlush));
+    }
+
+    #[test]
+    fn too_much_unread_input_ends_the_connection() {
+        let mut stage = Stage::new();
+        stage.say(1, "config set client-query-buffer-limit 1mb");
+        stage.say(2, "blpop a 0");
+        stage.send(2, &b"ping\r\n".repeat(1000));
+        assert_eq!(closed(&stage, 2), None);
+        stage.send(2, &b"ping\r\n".repeat(200_000));
+        assert_eq!(closed(&stage, 2), Some(AtOnce));
+    }
+
+    #[test]
+    fn unsent_output_is_bounded_hard_and_soft() {
+        let mut stage = Stage::new();
+        stage.say(1, "config set client-output-buffer-limit \"normal 10000 1000 1\"");
+        stage.say(2, "ping");
+        deaf(&mut stage, 2, &b"ping\r\n".repeat(500));
+        assert_eq!(closed(&stage, 2), None);
+        stage.wait(Duration::from_millis(1100));
+        stage.wait(Duration::from_millis(1100));
+        assert_eq!(closed(&stage, 2), Some(AtOnce));
+        stage.say(3, "ping");
+        deaf(&mut stage, 3, &b"ping\r\n".repeat(2000));
+        assert_eq!(closed(&stage, 3), Some(AtOnce));
+    }
+
+    #[test]
+    fn clients_beyond_the_limit_are_turned_away() {
+        let mut stage = Stage::new();
+        stage.say(1, "config set maxclients 1");
+        assert_eq!(stage.say(2, "ping"), "-ERR max number of clients reached");
+        assert_eq!(closed(&stage, 2), Some(AfterFlush));
+    }
+
+    #[test]
+    fn strangers_from_elsewhere_are_turned_away_in_protected_mode() {
+        let mut stage = Stage::new();
+        let peer = SocketName::Tcp("192.0.2.1:5".parse().expect("an address"));
+        let id = SessionId(1);
+        let mut outputs = Outputs::default();
+        let opened = Input::Opened { id, peer, local: SocketName::None };
+        stage.engine.turn(stage.now, std::iter::once(opened), &mut outputs);
+        assert!(stage.engine.output(id).concat().starts_with(b"-DENIED Redis is running in protected mode"));
+    }
+
+    #[test]
+    fn idle_clients_are_closed_but_not_those_that_wait() {
+        let mut stage = Stage::new();
+        stage.say(1, "config set timeout 5");
+        stage.say(2, "blpop a 0");
+        stage.say(3, "subscribe a");
+        stage.wait(Duration::from_secs(6));
+        assert_eq!([closed(&stage, 1), closed(&stage, 2), closed(&stage, 3)], [Some(AtOnce), None, None]);
+    }
+}

@@ -145,11 +145,59 @@ fn pause(asked: &Asked<'_>) -> Option<Objection> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Stage;
+    use crate::core::Standing;
 
     #[test]
     fn the_order_is_the_contract() {
         let names: Vec<&str> = GATES.iter().map(|(name, _)| *name).collect();
         let golden = "auth protected multi memory disk min-replicas read-only subscribed stale loading pause";
         assert_eq!(names.join(" "), golden);
+    }
+
+    /// Everything is wrong at once; what is mended from front to back shows the next objection.
+    #[test]
+    fn the_first_objection_decides() {
+        let mut stage = Stage::new();
+        stage.say(1, "config set requirepass p maxmemory 1 replica-serve-stale-data no");
+        stage.engine.core_mut().host.used_memory = || 2;
+        stage.engine.core_mut().standing = Standing {
+            loading: true,
+            read_only: true,
+            stale: true,
+            snapshot_failing: true,
+            aof_failing: None,
+            few_replicas: true,
+        };
+        let set = |stage: &mut Stage| stage.say(2, "set a 1");
+        assert_eq!(stage.say(2, "set a"), "-ERR wrong number of arguments for 'set' command");
+        assert_eq!(set(&mut stage), "-NOAUTH Authentication required.");
+        stage.say(2, "auth p");
+        assert_eq!(set(&mut stage), "-OOM command not allowed when used memory > 'maxmemory'.");
+        stage.engine.core_mut().config.maxmemory = 0;
+        assert_eq!(set(&mut stage), "-NOREPLICAS Not enough good replicas to write.");
+        stage.engine.core_mut().standing.few_replicas = false;
+        assert_eq!(set(&mut stage), "-READONLY You can't write against a read only replica.");
+        stage.engine.core_mut().standing.read_only = false;
+        assert!(set(&mut stage).starts_with("-MISCONF Redis is configured to save RDB snapshots"));
+        assert!(stage.say(2, "ping").starts_with("-MISCONF"));
+        stage.engine.core_mut().standing.snapshot_failing = false;
+        assert!(set(&mut stage).starts_with("-MASTERDOWN Link with MASTER is down"));
+        stage.engine.core_mut().standing.stale = false;
+        assert_eq!(set(&mut stage), "-LOADING Redis is loading the dataset in memory");
+        assert_eq!(stage.say(2, "ping"), "+PONG");
+        stage.engine.core_mut().standing.loading = false;
+        stage.say(2, "client pause 100");
+        assert_eq!(set(&mut stage), "nothing");
+        stage.wait(std::time::Duration::from_millis(101));
+        assert_eq!(stage.hear(2), "+OK");
+    }
+
+    #[test]
+    fn exec_is_judged_by_what_it_holds() {
+        let mut stage = Stage::new();
+        stage.play("> multi\n+OK\n> set a 1\n+QUEUED");
+        stage.engine.core_mut().standing.read_only = true;
+        assert_eq!(stage.say(1, "exec"), "-READONLY You can't write against a read only replica.");
     }
 }

@@ -45,3 +45,33 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::check::scenario;
+
+    #[test]
+    fn events_are_published_by_class() {
+        scenario(
+            "config notify-keyspace-events KEl$gx
+             2> psubscribe __key*
+             [$psubscribe $__key* :1]
+             > rpush a 1
+             :1
+             2< [$pmessage $__key* $__keyspace@0__:a $rpush]
+             2< [$pmessage $__key* $__keyevent@0__:rpush $a]
+             > rpop a
+             $1
+             2< [$pmessage $__key* $__keyspace@0__:a $rpop]
+             2< [$pmessage $__key* $__keyevent@0__:rpop $a]
+             2< [$pmessage $__key* $__keyspace@0__:a $del]
+             2< [$pmessage $__key* $__keyevent@0__:del $a]
+             config notify-keyspace-events Ex
+             > set b 1 px 10
+             +OK
+             wait 20
+             2< [$pmessage $__key* $__keyevent@0__:expired $b]
+             stream [$SELECT $0] [$rpush $a $1] [$rpop $a] [$SET $b $1 $PXAT $1700000000010] [$DEL $b]",
+        );
+    }
+}

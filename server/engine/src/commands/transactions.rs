@@ -170,6 +170,118 @@ mod tests {
     }
 
     #[test]
+    fn a_watched_key_that_changed_prevents_exec() {
+        scenario(
+            "> set a 1
+             +OK
+             > watch a b
+             +OK
+             2> set a 2
+             +OK
+             > multi
+             +OK
+             > get a
+             +QUEUED
+             > exec
+             nil-array
+             > watch a
+             +OK
+             > unwatch
+             +OK
+             2> set a 3
+             +OK
+             > multi
+             +OK
+             > get a
+             +QUEUED
+             > exec
+             [$3]",
+        );
+    }
+
+    #[test]
+    fn flushes_swaps_and_expiry_count_as_changes() {
+        for change in ["2> flushall", "2> swapdb 0 1", "2> pexpire a 1", "2> del a", "2> rename a c"] {
+            let transcript = format!(
+                "> set a 1
+                 +OK
+                 > watch a
+                 +OK
+                 {change}"
+            );
+            let mut stage = crate::check::Stage::new();
+            let (before, last) = transcript.rsplit_once("2> ").expect("a change");
+            stage.play(before);
+            stage.say(2, last);
+            stage.wait(std::time::Duration::from_millis(10));
+            assert_eq!(stage.say(1, "multi"), "+OK");
+            assert_eq!(stage.say(1, "ping"), "+QUEUED");
+            assert_eq!(stage.say(1, "exec"), "nil-array", "{change}");
+        }
+    }
+
+    #[test]
+    fn a_flush_of_absent_keys_changes_nothing() {
+        scenario(
+            "> watch a
+             +OK
+             2> flushall
+             +OK
+             > multi
+             +OK
+             > ping
+             +QUEUED
+             > exec
+             [+PONG]",
+        );
+    }
+
+    #[test]
+    fn a_transaction_is_propagated_as_one() {
+        scenario(
+            "> multi
+             +OK
+             > set a 1
+             +QUEUED
+             > get a
+             +QUEUED
+             > select 2
+             +QUEUED
+             > incr b
+             +QUEUED
+             > lpush a x
+             +QUEUED
+             > exec
+             [+OK $1 +OK :1 :1]
+             stream [$MULTI] [$SELECT $0] [$set $a $1] [$SELECT $2] [$incr $b] [$lpush $a $x] [$EXEC]
+             > multi
+             +OK
+             > set a 1
+             +QUEUED
+             > exec
+             [+OK]
+             stream [$set $a $1]",
+        );
+    }
+
+    #[test]
+    fn an_error_inside_exec_stops_nothing() {
+        scenario(
+            "> multi
+             +OK
+             > set a x
+             +QUEUED
+             > incr a
+             +QUEUED
+             > append a y
+             +QUEUED
+             > exec
+             [+OK -ERR value is not an integer or out of range :2]
+             stream [$MULTI] [$SELECT $0] [$set $a $x] [$append $a $y] [$EXEC]",
+        );
+    }
+
+    #[test]
     fn a_refused_command_spoils_the_transaction() {
         scenario(
             "> multi
