@@ -112,3 +112,51 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut cut: Cut) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read, Write};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// Sends a byte and waits a while for its echo.
+    fn echo(stream: &mut std::net::TcpStream, byte: u8) -> std::io::Result<u8> {
+        stream.write_all(&[byte])?;
+        heard(stream)
+    }
+
+    fn heard(stream: &mut std::net::TcpStream) -> std::io::Result<u8> {
+        stream.set_read_timeout(Some(Duration::from_millis(300)))?;
+        let mut got = [0];
+        stream.read_exact(&mut got).map(|()| got[0])
+    }
+
+    #[test]
+    fn a_cut_connection_stays_open_and_carries_nothing_until_it_is_mended() {
+        let layout = Layout { nodes: 1, ..super::super::ports::free_layout().expect("there are free ports") };
+        let node = std::net::TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), layout.port)).unwrap();
+        std::thread::spawn(move || {
+            for stream in node.incoming().map_while(Result::ok) {
+                let mut reader = stream.try_clone().unwrap();
+                let mut writer = stream;
+                std::thread::spawn(move || std::io::copy(&mut reader, &mut writer));
+            }
+        });
+        let proxy = Proxy::start(&layout).unwrap();
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", layout.port)).unwrap();
+        assert_eq!(echo(&mut stream, 1).unwrap(), 1);
+        proxy.cut(layout.port);
+        let silent = echo(&mut stream, 2).unwrap_err();
+        assert!(matches!(silent.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{silent}");
+        proxy.mend(layout.port);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let late = loop {
+            match heard(&mut stream) {
+                Ok(byte) => break byte,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+        };
+        assert_eq!((late, echo(&mut stream, 3).unwrap()), (2, 3));
+    }
+}
