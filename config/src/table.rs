@@ -346,7 +346,7 @@ directives! {
     /// DEL frees in the background, as UNLINK does.
     lazyfree_lazy_user_del: bool = "lazyfree-lazy-user-del", Bool, "no", Runtime, Stored, LATER;
     /// FLUSHDB and FLUSHALL free in the background.
-    lazyfree_lazy_user_flush: bool = "lazyfree-lazy-user-flush", Bool, "no", Runtime, Stored, LATER;
+    lazyfree_lazy_user_flush: bool = "lazyfree-lazy-user-flush", Bool, "no", Runtime, Stored, Works;
     /// Defragment while running.
     activedefrag: bool = "activedefrag", Bool, "no", Runtime, Stored, DefaultOnly("mimalloc does not fragment in the way this would mend");
     /// Defragmentation: bytes wasted before it starts.
@@ -402,9 +402,9 @@ directives! {
 
     // Observation.
     /// Microseconds from which a command is slow; negative logs none.
-    slowlog_log_slower_than_us: i64 = "slowlog-log-slower-than", Int(-1, i64::MAX), "10000", Runtime, Stored, LATER;
+    slowlog_log_slower_than_us: i64 = "slowlog-log-slower-than", Int(-1, i64::MAX), "10000", Runtime, Stored, Works;
     /// Entries of the slow log.
-    slowlog_max_len: u64 = "slowlog-max-len", Int(0, i64::MAX), "128", Runtime, Trim, LATER;
+    slowlog_max_len: u64 = "slowlog-max-len", Int(0, i64::MAX), "128", Runtime, Trim, Works;
     /// Milliseconds from which an event's latency is recorded; 0 records none.
     latency_monitor_threshold_ms: u64 = "latency-monitor-threshold", Int(0, i64::MAX), "0", Runtime, Stored, LATER;
     /// Keep a latency histogram for each command.

@@ -2,6 +2,8 @@
 //! ends in an outcome, whatever the node does.
 
 mod stock;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -147,7 +147,7 @@ mod tests {
             format!("127.0.0.1,26379,{id},-7,main,127.0.0.1,7001,5"),
             format!("127.0.0.1,26379,{id},7,two words,127.0.0.1,7001,5"),
             format!("127.0.0.1,26379,{}é,7,main,127.0.0.1,7001,5", &id[2..]),
-            format!("127.0.0.1,26379,short,7,main,127.0.0.1,7001,5"),
+            "127.0.0.1,26379,short,7,main,127.0.0.1,7001,5".into(),
             format!("{},26379,{id},7,main,127.0.0.1,7001,5", "h".repeat(2000)),
         ] {
             assert_eq!(bad.parse::<Hello>(), Err(MalformedHello), "{bad}");

@@ -2,6 +2,8 @@
 
 pub mod clock;
 pub mod effects;
+#[cfg(test)]
+mod fakes;
 pub mod founding;
 pub mod front;
 pub mod hello;

@@ -8,6 +8,8 @@
 mod agent;
 mod info;
 pub(crate) mod line;
+#[cfg(test)]
+mod tests;
 mod watcher;
 
 use std::collections::BTreeMap;

@@ -67,9 +67,9 @@ impl Control for ControlFront {
     }
 
     async fn monitor_group(&self, request: Request<v1::MonitorGroupRequest>) -> Answer<v1::Group> {
-        let v1::MonitorGroupRequest { group, host, port, quorum } = request.into_inner();
+        let v1::MonitorGroupRequest { group, host, port, quorum, nodes } = request.into_inner();
         let port = u16::try_from(port).map_err(|_| Problem::invalid("port", "must be 1 to 65535"))?;
-        Ok(Response::new(self.0.monitor(MonitorOrder { name: group, host, port, quorum }).await?.into()))
+        Ok(Response::new(self.0.monitor(MonitorOrder { name: group, host, port, quorum, nodes }).await?.into()))
     }
 
     async fn remove_group(&self, request: Request<v1::RemoveGroupRequest>) -> Answer<v1::RemoveGroupReply> {

@@ -151,6 +151,14 @@ impl Service {
         if order.quorum == 0 {
             return Err(Problem::invalid("quorum", "must be at least 1"));
         }
+        let bad = |node: &&String| {
+            !node
+                .rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0))
+        };
+        if let Some(node) = order.nodes.iter().find(bad) {
+            return Err(Problem::invalid("nodes", format!("'{node}' is not host:port")));
+        }
         self.plane.monitor(order).await
     }
 

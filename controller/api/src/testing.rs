@@ -124,7 +124,10 @@ impl ControlPlane for FakePlane {
     }
 
     fn monitor(&self, order: MonitorOrder) -> Outcome<Group> {
-        self.order(format!("monitor {} {}:{} {}", order.name, order.host, order.port, order.quorum), group())
+        self.order(
+            format!("monitor {} {}:{} {} {:?}", order.name, order.host, order.port, order.quorum, order.nodes),
+            group(),
+        )
     }
 
     fn remove(&self, name: &str) -> Outcome<()> {

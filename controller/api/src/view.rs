@@ -178,6 +178,10 @@ pub struct MonitorOrder {
     pub port: u16,
     /// How many sentinels must agree that the master is down.
     pub quorum: u32,
+    /// Every node of the group, as `host:port`, the master included or not. Needed where the nodes are ours and new: nodes that
+    /// were not told yet what they are follow nobody, so the master cannot name them.
+    #[serde(default)]
+    pub nodes: Vec<String>,
 }
 
 impl From<Master> for v1::Master {

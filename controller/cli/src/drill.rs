@@ -19,6 +19,7 @@ use crate::control::Control;
 use crate::local::{Group, Layout, LocalError};
 use crate::{Outcome, operate};
 
+pub use ports::free_layout;
 pub use report::{FaultReport, Report, Round, Spread};
 pub use writer::WriterKind;
 

@@ -108,7 +108,7 @@ fn server(source: Option<&Source>, options: &[String]) -> Outcome {
         Err(line) => return Outcome::Failed(line),
     };
     config.dir.clone_from(&prepared.dir);
-    match run_node(config, path) {
+    match quorate_node::run(config, path) {
         Ok(()) => Outcome::Done,
         Err(error) => Outcome::Failed(error.to_string()),
     }
@@ -156,11 +156,6 @@ fn prepare(dir: &str, daemonize: bool, level: &str, logfile: &str, pidfile: &str
     let pidfile =
         process::write_pidfile(pidfile).map_err(|error| format!("can't write the pid file '{pidfile}': {error}"))?;
     Ok(Prepared { dir: absolute.to_string_lossy().into_owned(), _pidfile: pidfile })
-}
-
-/// Until the node's shell is landed.
-fn run_node(_config: ServerConfig, _path: Option<PathBuf>) -> Result<(), String> {
-    Err("the data node cannot run yet".into())
 }
 
 /// Until the sentinel's shell is landed.

@@ -1,5 +1,6 @@
 //! `quorate up`: a group on this machine, from nothing to a table of what listens where, and its events until Ctrl-C.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ const LISTEN_WITHIN: Duration = Duration::from_secs(300);
 const AGREE_WITHIN: Duration = Duration::from_secs(60);
 /// A process that ended is started again after this time: long enough to see the sentinels fail over first.
 const RESTART_AFTER: Duration = Duration::from_secs(5);
-/// A process that ends sooner than this after its start is not started again: something is wrong with it.
+/// A process that was started again and ends sooner than this is given up: something is wrong with it.
 const LIVES_AT_LEAST: Duration = Duration::from_secs(10);
 /// How often the main loop looks at signals and children.
 const TICK: Duration = Duration::from_millis(50);
@@ -257,9 +258,10 @@ fn follow_events(group: &Group) {
 /// Until told to stop: says when a child ended, and starts it again a little later.
 fn watch_over(group: &mut Group, stop: &AtomicBool) {
     let mut due: Vec<(Instant, String)> = Vec::new();
+    let mut again: BTreeSet<String> = BTreeSet::new();
     while !stop.load(Ordering::Relaxed) {
         for (name, ended, lived) in group.take_dead() {
-            if lived < LIVES_AT_LEAST {
+            if lived < LIVES_AT_LEAST && again.contains(&name) {
                 println!("{name} {ended} after {} s: not started again, see its log", lived.as_secs());
                 continue;
             }
@@ -269,7 +271,10 @@ fn watch_over(group: &mut Group, stop: &AtomicBool) {
         let now = Instant::now();
         for (_, name) in due.extract_if(.., |(at, _)| *at <= now) {
             match group.restart(&name) {
-                Ok(()) => println!("{name} started again"),
+                Ok(()) => {
+                    println!("{name} started again");
+                    again.insert(name);
+                }
                 Err(error) => println!("{error}"),
             }
         }

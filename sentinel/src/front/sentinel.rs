@@ -204,7 +204,7 @@ async fn monitor(shared: &Shared, [name, host, port, quorum]: [&[u8]; 4], out: &
             _ => out.error("ERR Duplicate master name."),
         };
     }
-    match shared.tower.monitor(MonitorOrder { name, host, port, quorum }).await {
+    match shared.tower.monitor(MonitorOrder { name, host, port, quorum, nodes: vec![] }).await {
         Ok(_) => out.simple("OK"),
         Err(problem) => refuse(&problem, out),
     }

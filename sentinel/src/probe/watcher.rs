@@ -220,7 +220,7 @@ impl Watcher {
     }
 
     fn on_reply(&mut self, now: Duration, value: &Value) {
-        let Some((asked, _)) = self.pending.pop_front() else {
+        let Some((asked, asked_at)) = self.pending.pop_front() else {
             return self.line.redial(); // an answer to nothing: this is no server that we understand
         };
         match asked {
@@ -228,20 +228,18 @@ impl Watcher {
             Asked::Info => {
                 let facts = value.bytes().and_then(|bytes| std::str::from_utf8(bytes).ok()).and_then(info::parse);
                 if let Some(facts) = facts {
-                    self.learn(now, facts);
+                    self.learn(asked_at, facts);
                 }
             }
             Asked::Other => {}
         }
     }
 
-    /// INFO's facts. The heartbeat stream follows the agent's port.
-    fn learn(&mut self, now: Duration, facts: NodeFacts) {
+    /// INFO's facts, as old as the question: a reply may lie unread for a while. The heartbeat stream follows the agent's port.
+    fn learn(&mut self, asked_at: Duration, facts: NodeFacts) {
         let port = facts.agent_port;
-        if port == 0 || self.agent.as_ref().is_some_and(|(known, _)| *known != port) {
-            if let Some((_, task)) = self.agent.take() {
-                task.abort();
-            }
+        if let Some((_, task)) = self.agent.take_if(|(known, _)| *known != port) {
+            task.abort();
         }
         if port != 0 && self.agent.is_none() {
             let period =
@@ -250,11 +248,18 @@ impl Watcher {
             let task = tokio::spawn(agent::listen(host, port, secret, period, self.reports.0.clone()));
             self.agent = Some((port, task));
         }
-        self.facts = Some((facts, now));
+        match &mut self.facts {
+            // A heartbeat came meanwhile: it is newer, but says nothing of the replicas.
+            Some((known, at)) if *at > asked_at && known.run_id == facts.run_id => known.replicas = facts.replicas,
+            _ => self.facts = Some((facts, asked_at)),
+        }
     }
 
-    fn on_report(&mut self, report: NodeReport) {
+    fn on_report(&mut self, mut report: NodeReport) {
         let now = self.clock.now();
+        while let Ok(newer) = self.reports.1.try_recv() {
+            report = newer; // this task was late: the node is not what it was
+        }
         let Some((port, _)) = self.agent else { return };
         let (busy, group) = (Duration::from_millis(report.busy_ms), report.group.clone());
         let replicas = self.facts.as_ref().map(|(facts, _)| facts.replicas.clone()).unwrap_or_default();

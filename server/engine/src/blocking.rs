@@ -82,7 +82,6 @@ pub(crate) struct Blocked {
     pub argv: Vec<Box<[u8]>>,
     pub wait: WaitFor,
     pub deadline: Option<Duration>,
-    pub since: Duration,
 }
 
 /// Why a blocked command runs again.
@@ -198,6 +197,11 @@ impl Blocking {
     /// The earliest deadline.
     pub fn next_deadline(&self) -> Option<Duration> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// How many waits have a deadline: INFO's clients_in_timeout_table.
+    pub fn deadlines(&self) -> usize {
+        self.deadlines.len()
     }
 
     /// How many keys are waited for: INFO's total_blocking_keys.

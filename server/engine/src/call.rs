@@ -117,7 +117,7 @@ impl<'a> Call<'a> {
         }
         let now = self.core.now.mono;
         let argv = self.argv.iter().map(|argument| Box::from(*argument)).collect();
-        self.block = Some(Blocked { argv, wait, deadline: timeout.0.map(|timeout| now + timeout), since: now });
+        self.block = Some(Blocked { argv, wait, deadline: timeout.0.map(|timeout| now + timeout) });
         Reply::Blocked
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_config::ServerConfig;
+use quorate_config::{Apply, ServerConfig};
 use quorate_keyspace::{DbIndex, Keyspace};
 
 use crate::blocking::Blocking;
@@ -67,6 +67,8 @@ pub struct Core {
     pub run_id: String,
     /// The configuration file's absolute path, or empty.
     pub config_file: String,
+    /// Bytes in use when the engine was made: not the data's.
+    pub startup_memory: usize,
     /// The stream for AOF and replicas.
     pub propagation: Propagation,
     /// RDB and AOF.
@@ -113,6 +115,7 @@ impl Core {
             standing: Standing::default(),
             run_id,
             config_file: String::new(),
+            startup_memory: (host.used_memory)(),
             propagation: Propagation::default(),
             persistence: Persistence::default(),
             replication,
@@ -154,8 +157,22 @@ impl Core {
     pub(crate) fn flushed(&mut self, keyspace: &mut Keyspace, dbs: impl Iterator<Item = DbIndex>) {
         for db in dbs {
             let view = keyspace.db(db);
-            self.watch.touch_all(db, |key| view.contains(key));
+            self.watch.touch_all(db, |key| view.kind(key).is_some());
         }
+    }
+
+    /// Two databases are about to be exchanged: a watched or awaited key that exists in either changed.
+    pub(crate) fn swapped(&mut self, keyspace: &mut Keyspace, a: DbIndex, b: DbIndex) {
+        for (db, other) in [(a, b), (b, a)] {
+            let mut view = keyspace.db(db);
+            self.watch.touch_all(db, |key| view.kind(key).is_some() || view.other(other).kind(key).is_some());
+            self.blocking.signal_all(db);
+        }
+    }
+
+    /// A directive changed that somebody must act upon (CONFIG SET): rooms of the engine here, then the shell.
+    pub(crate) fn config_changed(&mut self, apply: Apply) {
+        self.effects.push(Effect::Apply(apply));
     }
 
     /// Ends a session's connection.

@@ -32,11 +32,6 @@ pub enum Effect {
     Free(Memory),
     /// A directive of this kind changed at run time (CONFIG SET): `Engine::config` holds the new value.
     Apply(Apply),
-    /// Write the configuration file (CONFIG REWRITE): the text that it shall hold.
-    RewriteConfig {
-        /// Who waits for the outcome: told through `Engine::config_rewritten`.
-        id: SessionId,
-    },
     /// Stand still: DEBUG SLEEP.
     Sleep(Duration),
     /// Leave the process.

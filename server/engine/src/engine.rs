@@ -12,8 +12,8 @@
 
 use std::time::Duration;
 
-use quorate_config::ServerConfig;
-use quorate_keyspace::{Keyspace, Limits as Encodings};
+use quorate_config::{MaxmemoryPolicy, ServerConfig};
+use quorate_keyspace::{AccessMeter, Keyspace, Limits as Encodings};
 use quorate_resp::{Limits, Protocol, Requests, Writer};
 use smallvec::SmallVec;
 
@@ -49,7 +49,8 @@ impl Engine {
     pub fn new(config: ServerConfig, host: Host, mut rng: fastrand::Rng) -> Engine {
         let seed = quorate_collections::HashSeed([rng.u64(..), rng.u64(..)]);
         let databases = u16::try_from(config.databases).unwrap_or(u16::MAX);
-        let keyspace = Keyspace::new(databases, encodings(&config, seed), rng.fork());
+        let mut keyspace = Keyspace::new(databases, encodings(&config, seed), rng.fork());
+        keyspace.set_access_meter(access_meter(&config));
         Engine { keyspace, core: Core::new(config, host, rng), requests: Requests::default(), recycled: Vec::new() }
     }
 
@@ -143,17 +144,6 @@ impl Engine {
     #[must_use]
     pub fn unsent(&self, id: SessionId) -> usize {
         self.core.sessions.get(id).map_or(0, |session| session.output.waiting())
-    }
-
-    /// The outcome of `Effect::RewriteConfig`, for the client that asked. A turn must follow.
-    pub fn config_rewritten(&mut self, id: SessionId, outcome: Result<(), String>) {
-        let Some(session) = self.core.sessions.get_mut(id) else { return };
-        let mut out = Writer::new(&mut session.output.bytes, session.protocol);
-        match outcome {
-            Ok(()) => out.simple("OK"),
-            Err(text) => out.error(&format!("ERR {text}")),
-        }
-        self.core.sessions.list_id(id);
     }
 
     /// The disk or the replicas have confirmed a ticket (`Release::After`): replies that waited for it are listed as ready.
@@ -374,10 +364,10 @@ impl Engine {
             return;
         }
         let db = self.keyspace.db(session.db);
-        for index in 0..requests.len() {
-            if let Some(key) = requests.arguments(index, buffer).nth(1) {
-                db.prefetch(key);
-            }
+        let keys = (0..requests.len()).filter_map(|index| requests.arguments(index, buffer).nth(1));
+        let hashes: SmallVec<[_; BATCH]> = keys.map(|key| db.prefetch(key)).collect();
+        for hash in hashes {
+            db.prefetch_entry(hash);
         }
     }
 
@@ -387,7 +377,7 @@ impl Engine {
             let (place, waiting) = self.core.blocking.take_ready();
             for id in waiting {
                 if let Some((db, key)) = &place
-                    && !self.keyspace.db(*db).contains(key)
+                    && self.keyspace.db(*db).kind(key).is_none()
                 {
                     break;
                 }
@@ -599,8 +589,18 @@ impl Session {
     }
 }
 
+/// What eviction's policy wants to know of each key.
+pub(crate) fn access_meter(config: &ServerConfig) -> AccessMeter {
+    match config.maxmemory_policy {
+        MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => {
+            AccessMeter::Frequency { log_factor: config.lfu_log_factor, decay_minutes: config.lfu_decay_time_min }
+        }
+        _ => AccessMeter::Recency,
+    }
+}
+
 /// The configured thresholds of small encodings.
-fn encodings(config: &ServerConfig, seed: quorate_collections::HashSeed) -> Encodings {
+pub(crate) fn encodings(config: &ServerConfig, seed: quorate_collections::HashSeed) -> Encodings {
     Encodings {
         hash_max_listpack_entries: config.hash_max_listpack_entries,
         hash_max_listpack_value: config.hash_max_listpack_value,

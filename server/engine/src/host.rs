@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use quorate_config::ServerConfig;
+
 /// The shell's answers.
 #[derive(Debug, Clone, Copy)]
 pub struct Host {
@@ -12,13 +14,16 @@ pub struct Host {
     pub used_memory: fn() -> usize,
     /// What INFO tells of the process and its machine; asked only when somebody asks.
     pub facts: fn() -> HostFacts,
+    /// Writes the configuration into the file at this path, whole or not at all (CONFIG REWRITE, which answers inside MULTI, too, and so
+    /// cannot wait for an effect). An error is the operating system's text.
+    pub rewrite_config: fn(&str, &ServerConfig) -> Result<(), String>,
 }
 
 impl Host {
     /// A host where no time passes and no memory is used: for tests and loaders.
     #[must_use]
     pub fn still() -> Host {
-        Host { clock: || Duration::ZERO, used_memory: || 0, facts: HostFacts::default }
+        Host { clock: || Duration::ZERO, used_memory: || 0, facts: HostFacts::default, rewrite_config: |_, _| Ok(()) }
     }
 }
 

@@ -181,6 +181,13 @@ impl Session {
         !self.subscriptions.is_empty()
     }
 
+    /// Bytes of memory that it takes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let queued = self.multi.as_ref().map_or(0, |multi| multi.bytes);
+        size_of::<Session>() + self.rest.capacity() + self.output.memory() + queued
+    }
+
     /// Where its orders come from, for directives that only a local connection may touch.
     #[must_use]
     pub fn origin(&self) -> quorate_config::Origin {

@@ -10,8 +10,23 @@ use crate::multi::Row;
 /// The families. A new file under `commands/` is named here and in `commands.rs`.
 const FAMILIES: &[&[Command]] = &[
     commands::client::COMMANDS,
+    commands::config::COMMANDS,
     commands::connection::COMMANDS,
+    commands::counters::COMMANDS,
+    commands::debug::COMMANDS,
+    commands::expiry::COMMANDS,
+    commands::generic::COMMANDS,
+    commands::hash::COMMANDS,
+    commands::introspection::COMMANDS,
+    commands::list::COMMANDS,
+    commands::list_moves::COMMANDS,
+    commands::logs::COMMANDS,
+    commands::object::COMMANDS,
+    commands::pubsub::COMMANDS,
     commands::replication::COMMANDS,
+    commands::server::COMMANDS,
+    commands::set::COMMANDS,
+    commands::string::COMMANDS,
     commands::persistence::COMMANDS,
     commands::transactions::COMMANDS,
 ];
@@ -122,6 +137,18 @@ impl Table {
         }
     }
 
+    /// The row of a full name: `get`, `client|list`.
+    pub(crate) fn named(&self, name: &[u8]) -> Option<Row> {
+        match name.iter().position(|byte| *byte == b'|') {
+            None => self.command(name),
+            Some(bar) => {
+                let container = self.command(&name[..bar])?;
+                let named = |row: &&Row| row.command.name.as_bytes().eq_ignore_ascii_case(&name[bar + 1..]);
+                self.subcommands(container).iter().find(named).copied()
+            }
+        }
+    }
+
     /// The row that `argv` names: a command's, or a subcommand's of a container. The first two gates: unknown names and wrong arity.
     #[inline]
     pub(crate) fn find(&self, argv: &[&[u8]]) -> Result<Row, Refusal> {
@@ -135,7 +162,7 @@ impl Table {
                 Refusal::UnknownSubcommand(cut(argv[1], 128), String::from_utf8_lossy(argv[0]).to_ascii_uppercase())
             })?;
         }
-        if !row.command.arity.fits(argv.len()) || (!row.command.subcommands.is_empty() && argv.len() == 1) {
+        if !row.command.arity.fits(argv.len()) {
             return Err(Refusal::Arity(row.name));
         }
         Ok(row)

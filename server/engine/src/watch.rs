@@ -27,10 +27,6 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
     pub fn len(&self) -> usize {
         self.keys.values().map(BTreeMap::len).sum()
     }

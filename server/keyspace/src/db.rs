@@ -404,8 +404,11 @@ impl<'k> Db<'k> {
     /// The same, as an access.
     #[inline]
     fn read(&self, key: &[u8]) -> Option<&Slot> {
-        let slot = self.find(key)?;
-        self.keyspace.shared().touch(slot);
+        let found = self.find(key);
+        let shared = self.keyspace.shared();
+        shared.looked_up(found.is_some());
+        let slot = found?;
+        shared.touch(slot);
         Some(slot)
     }
 
@@ -450,11 +453,9 @@ impl<'k> Db<'k> {
         self.keyspace.parts(self.index).0.take(key)
     }
 
-    /// Puts a slot under a key that is absent.
+    /// Puts a slot that was just born or taken, so that a running snapshot has it, under a key that is absent.
     fn add(&mut self, slot: Slot) {
-        let (store, shared) = self.keyspace.parts(self.index);
-        slot.set_mark(shared.recorder.mark());
-        store.add(slot);
+        self.keyspace.parts(self.index).0.add(slot);
     }
 
     fn place(&mut self, key: &[u8], value: NewValue<'_, Object>, ttl: Ttl) -> bool {

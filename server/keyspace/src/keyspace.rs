@@ -7,7 +7,10 @@ use crate::{
     store::{Object, Slot, Store, expiry},
 };
 use quorate_collections::{Held, NewValue};
-use std::{cell::RefCell, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+};
 
 /// Number of a database, as SELECT takes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,6 +82,8 @@ pub(crate) struct Shared {
     reaped: Vec<Reaped>,
     /// Expired keys that reads have met; they go at the next `take_reaped`, since a read borrows the keyspace shared.
     met: RefCell<Vec<Reaped>>,
+    hits: Cell<u64>,
+    misses: Cell<u64>,
 }
 
 impl Shared {
@@ -93,6 +98,13 @@ impl Shared {
         if self.mode == ExpiryMode::Delete {
             self.met.borrow_mut().push(Reaped { db, key: key.into() });
         }
+    }
+
+    /// A value was looked up to be read.
+    #[inline]
+    pub fn looked_up(&self, found: bool) {
+        let count = if found { &self.hits } else { &self.misses };
+        count.set(count.get() + 1);
     }
 
     /// A new key.
@@ -137,6 +149,8 @@ impl Keyspace {
                 recorder: Recorder::new(),
                 reaped: Vec::new(),
                 met: RefCell::default(),
+                hits: Cell::new(0),
+                misses: Cell::new(0),
             },
         }
     }
@@ -177,6 +191,26 @@ impl Keyspace {
     /// trusted, or bounded by the size of what is loaded.
     pub fn reserve(&mut self, index: DbIndex, keys: usize) {
         self.stores[usize::from(index.0)].table.reserve(keys);
+    }
+
+    /// Lookups for reading since the last `reset_lookups`: how many found their key, how many did not.
+    pub fn lookups(&self) -> (u64, u64) {
+        (self.shared.hits.get(), self.shared.misses.get())
+    }
+
+    /// Counts lookups anew (CONFIG RESETSTAT).
+    pub fn reset_lookups(&mut self) {
+        self.shared.hits.set(0);
+        self.shared.misses.set(0);
+    }
+
+    /// Takes from the keyspace that this one replaces (a full resync, a load) what is not data: clock, access meter,
+    /// counts of lookups. Expiry mode and thresholds stay.
+    pub fn succeed(&mut self, old: &Keyspace) {
+        self.shared.now = old.shared.now;
+        self.shared.access.meter = old.shared.access.meter;
+        self.shared.hits.set(old.shared.hits.get());
+        self.shared.misses.set(old.shared.misses.get());
     }
 
     /// The clock of this turn.

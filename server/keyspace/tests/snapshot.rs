@@ -89,7 +89,7 @@ enum Step {
     FlushAll,
     Swap(u16, u16),
     Wait(u64),
-    ExpireStep(usize),
+    Reap(usize),
     Walk(usize),
     Fill(u16, u8),
 }
@@ -116,7 +116,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::FlushAll),
         1 => (db(), db()).prop_map(|(a, b)| Step::Swap(a, b)),
         2 => (1..40u64).prop_map(Step::Wait),
-        1 => (1..5usize).prop_map(Step::ExpireStep),
+        1 => (1..5usize).prop_map(Step::Reap),
         8 => (1..4usize).prop_map(Step::Walk),
         2 => (db(), key()).prop_map(|(db, key)| Step::Fill(db, key)),
     ]
@@ -170,7 +170,7 @@ fn apply(keyspace: &mut Keyspace, step: &Step) {
         Step::FlushAll => drop(keyspace.flush_all()),
         Step::Swap(a, b) => keyspace.swap(DbIndex(a), DbIndex(b)),
         Step::Wait(ms) => keyspace.set_now(later(ms)),
-        Step::ExpireStep(budget) => drop(keyspace.expire_step(budget)),
+        Step::Reap(budget) => drop(keyspace.expire_step(budget)),
         Step::Walk(budget) => drop(keyspace.step_snapshot(budget)),
         Step::Fill(db, from) => {
             for key in from..from.saturating_add(40) {

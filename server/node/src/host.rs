@@ -1,8 +1,12 @@
 //! The engine's questions about clock, memory and machine.
 
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use quorate_config::ServerConfig;
 use quorate_engine::{Host, HostFacts, Now};
 use quorate_keyspace::UnixMs;
 
@@ -21,7 +25,21 @@ pub(crate) fn now() -> Now {
 
 /// The answers of this process.
 pub(crate) fn host() -> Host {
-    Host { clock, used_memory: crate::used_memory, facts }
+    Host { clock, used_memory: crate::used_memory, facts, rewrite_config }
+}
+
+/// CONFIG REWRITE: the file is replaced whole or not at all (temporary file, fsync, rename).
+fn rewrite_config(path: &str, config: &ServerConfig) -> Result<(), String> {
+    let replace = || -> io::Result<()> {
+        let path = Path::new(path);
+        let before = std::fs::read_to_string(path)?;
+        let beside = path.with_extension(format!("tmp-{}", std::process::id()));
+        let mut file = File::create(&beside)?;
+        file.write_all(config.rewrite(&before).as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    replace().map_err(|error| error.to_string())
 }
 
 fn facts() -> HostFacts {

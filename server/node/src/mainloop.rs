@@ -60,7 +60,6 @@ pub(crate) struct Mainloop {
     link: Link,
     /// `Some`: a node of a group.
     member: Option<Member>,
-    config_file: Option<PathBuf>,
     /// Sockets that may hold more than one turn's share.
     unread: Vec<usize>,
     /// Listeners that may hold more than one turn's share.
@@ -111,7 +110,6 @@ impl Mainloop {
             disk,
             link: Link::new(LINK, mailbox.clone()),
             member,
-            config_file,
             unread: Vec::new(),
             unaccepted: Vec::new(),
             gone: Vec::new(),
@@ -402,7 +400,6 @@ impl Mainloop {
                 }
                 Effect::Free(memory) => free_elsewhere(memory),
                 Effect::Apply(apply) => self.apply(apply),
-                Effect::RewriteConfig { id } => self.rewrite_config(id),
                 Effect::Sleep(time) => std::thread::sleep(time),
                 Effect::Shutdown(shutdown) => self.leaving = Some(shutdown.code),
                 Effect::Log(level, line) => log(level, &line),
@@ -459,19 +456,6 @@ impl Mainloop {
         }
     }
 
-    fn rewrite_config(&mut self, id: SessionId) {
-        let outcome = match &self.config_file {
-            None => Err("The server is running without a config file".to_owned()),
-            Some(path) => {
-                let before = std::fs::read_to_string(path).unwrap_or_default();
-                let after = self.engine.config().rewrite(&before);
-                replace_file(path, &after).map_err(|error| format!("Rewriting config file: {error}"))
-            }
-        };
-        self.engine.config_rewritten(id, outcome);
-        self.due = true;
-    }
-
     /// Sends what is left to send, as far as sockets take it at once, and ends.
     fn leave(mut self, code: i32) -> Result<(), NodeError> {
         let ids: Vec<SessionId> = self.places.keys().copied().collect();
@@ -485,16 +469,6 @@ impl Mainloop {
         tracing::info!("bye bye...");
         if code == 0 { Ok(()) } else { Err(NodeError::Left(code)) }
     }
-}
-
-/// A file is replaced whole or not at all: temporary file, fsync, rename.
-fn replace_file(path: &std::path::Path, text: &str) -> io::Result<()> {
-    use std::io::Write;
-    let beside = path.with_extension(format!("tmp-{}", std::process::id()));
-    let mut file = std::fs::File::create(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
 }
 
 /// Freeing millions of values takes seconds: not on the engine's thread.

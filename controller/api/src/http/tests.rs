@@ -86,6 +86,7 @@ async fn bad_input_names_the_field() {
         ("POST /v1/groups", r#"{"name":"a","host":"h","port":1}"#, 400, "quorum"),
         ("POST /v1/groups", r#"{"name":"a b","host":"h","port":1,"quorum":1}"#, 400, "name"),
         ("POST /v1/groups", r#"{"name":"a","host":"h","port":0,"quorum":1}"#, 400, "port"),
+        ("POST /v1/groups", r#"{"name":"a","host":"h","port":1,"quorum":1,"nodes":["h"]}"#, 400, "nodes"),
         ("PATCH /v1/groups/main", "{}", 400, "settings"),
         ("GET /v1/groups/main/history?limit=x", "", 400, "limit"),
         ("GET /v1/groups/main/history?limit=1001", "", 400, "limit"),
@@ -104,7 +105,7 @@ async fn orders_reach_the_plane() {
     let f = fixture(None);
     f.check("POST /v1/groups/main/failover", "", 200, &[("/master/port", json!(7002)), ("/paused_ms", json!(5))]).await;
     f.check("POST /v1/groups/main/failover", r#"{"candidate":"127.0.0.1:7002","force":true}"#, 200, &[]).await;
-    f.check("POST /v1/groups", r#"{"name":"n","host":"h","port":1,"quorum":2}"#, 201, &[]).await;
+    f.check("POST /v1/groups", r#"{"name":"n","host":"h","port":1,"quorum":2,"nodes":["h:2"]}"#, 201, &[]).await;
     f.check("PATCH /v1/groups/main", r#"{"quorum":"1"}"#, 200, &[]).await;
     assert_eq!(f.send("DELETE /v1/groups/main", &[], "").await.0, StatusCode::NO_CONTENT);
     assert_eq!(
@@ -112,7 +113,7 @@ async fn orders_reach_the_plane() {
         [
             "failover main None false",
             "failover main Some(\"127.0.0.1:7002\") true",
-            "monitor n h:1 2",
+            "monitor n h:1 2 [\"h:2\"]",
             "set main {\"quorum\": \"1\"}",
             "remove main",
         ]

@@ -19,7 +19,7 @@ const SENTINELS: u16 = 20;
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
 /// A layout whose ports are free on both loopback addresses, those of agents and APIs included.
-pub(super) fn free_layout() -> Option<Layout> {
+pub fn free_layout() -> Option<Layout> {
     let start = (std::process::id() % u32::from(PLACES)) as u16;
     (0..PLACES).find_map(|_| {
         let place = (start + NEXT.fetch_add(1, Ordering::Relaxed)) % PLACES;

@@ -1,7 +1,7 @@
 //! A local group's folder: its lock, its layout, and the configuration of each process.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::Ipv4Addr;
 use std::path::Path;
 
@@ -64,7 +64,8 @@ impl Layout {
         let path = dir.join("group.json");
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            // A folder that cannot be is for the lock to complain about.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
             Err(error) => return Err(LocalError::BadLayout { path, reason: error.to_string() }),
         };
         match serde_json::from_str(&text) {

@@ -51,6 +51,9 @@ impl Hand<'_> {
         if !facts.stock() && view.group.epoch == Epoch::default() {
             return Some(Cause::Founding);
         }
+        if !self.soft.settled(heard_at) {
+            return None;
+        }
         if facts.role == Role::Fenced || self.has_lost_its_role(facts) {
             return Some(Cause::Restarted);
         }
@@ -87,7 +90,7 @@ impl Hand<'_> {
         view.group.nodes.keys().filter(|node| !view.is_down(node)).any(|node| {
             view.facts(node).is_some_and(|(facts, heard_at)| {
                 let above = facts.promised > view.group.epoch && facts.promised < MAX_EPOCH;
-                !facts.stock() && above && self.soft.heard_since_entered(heard_at)
+                !facts.stock() && above && self.soft.settled(heard_at)
             })
         })
     }
@@ -123,7 +126,7 @@ impl Hand<'_> {
             let Some((facts, heard_at)) = view.facts(node) else { continue };
             let identity = identity(facts);
             // A report from before the last change may still be of the process before this one.
-            let newer = record.identity.is_none() || self.soft.heard_since_entered(heard_at);
+            let newer = record.identity.is_none() || self.soft.settled(heard_at);
             if newer && record.identity.as_ref() != Some(&identity) {
                 let (group, node) = (view.name.clone(), node.clone());
                 return self.propose(Command::NodeSeen { group, node, identity: Some(identity) });
@@ -174,7 +177,7 @@ impl Hand<'_> {
                 self.propose(Command::Repaired { group, epoch, node, fault });
                 continue;
             }
-            if self.view.is_down(node) || !self.soft.heard_since_entered(heard_at) {
+            if self.view.is_down(node) || !self.soft.settled(heard_at) {
                 continue;
             }
             let fault = match facts.role {

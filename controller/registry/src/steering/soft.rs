@@ -14,6 +14,9 @@ use crate::sights::NodeFacts;
 /// A failed order is given again after this: long enough not to flood a node, short against a failover.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// A report is taken for newer than a commit only if it was heard this much later: a watcher on a busy machine reads late.
+const SETTLE: Duration = Duration::from_millis(300);
+
 /// Soft state of one group. Bounded by its nodes times the kinds of order.
 #[derive(Debug)]
 pub(super) struct Soft {
@@ -177,5 +180,10 @@ impl Soft {
     /// Reports from before the committed phase say nothing about it.
     pub(super) fn heard_since_entered(&self, heard_at: Duration) -> bool {
         heard_at >= self.entered
+    }
+
+    /// Nor do those that were on their way when it was committed: what would start a failover or an event must be newer.
+    pub(super) fn settled(&self, heard_at: Duration) -> bool {
+        heard_at >= self.entered + SETTLE
     }
 }

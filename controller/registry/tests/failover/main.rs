@@ -11,7 +11,7 @@ use quorate_registry::steering::Manner;
 use quorate_registry::{Durability, Epoch, Rejected, Settings};
 use world::{World, key};
 
-const SOON: Duration = Duration::from_millis(500);
+const SOON: Duration = Duration::from_millis(1000);
 const LONG: Duration = Duration::from_secs(30);
 
 #[test]

@@ -509,7 +509,7 @@ impl Core {
         let mut line = String::with_capacity(320);
         let age = |since: Duration| now.saturating_sub(since).as_secs();
         let unread = session.rest.len();
-        let memory = size_of::<Session>() + session.rest.capacity() + session.output.memory();
+        let memory = session.memory();
         let events = if session.output.waiting() > 0 { "rw" } else { "r" };
         let subscriptions = &session.subscriptions;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

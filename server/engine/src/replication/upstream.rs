@@ -362,8 +362,9 @@ impl Core {
         info: &RdbInfo,
     ) {
         self.record_stream();
-        let old = std::mem::replace(keyspace, *loaded);
-        keyspace.set_now(self.now.wall);
+        let mut loaded = *loaded;
+        loaded.succeed(keyspace);
+        let old = std::mem::replace(keyspace, loaded);
         self.effects.push(Effect::Link(LinkTask::Free(Box::new(old))));
         for db in 0..keyspace.databases() {
             self.watch.touch_all(DbIndex(db), |_| true);

@@ -178,9 +178,8 @@ impl List {
             match node {
                 Node::Packed(node) if pack.is_empty() && !exceeds(&self.limits, node.byte_len(), node.len()) => {
                     *pack = node;
-                    return;
                 }
-                Node::Packed(node) if node.is_empty() => return,
+                Node::Packed(node) if node.is_empty() => {}
                 node => self.enlarge().push_node(node),
             }
         } else {

@@ -1,0 +1,77 @@
+//! What SCAN, SSCAN, HSCAN and ZSCAN share: cursor, MATCH and COUNT.
+
+use quorate_collections::glob::{Case, matches};
+use quorate_resp::parse_int;
+
+use crate::{Call, Refusal};
+
+/// The arguments of a scan.
+pub(crate) struct Scan<'a> {
+    /// Where to go on; 0 at the beginning.
+    pub cursor: u64,
+    /// About how many elements one call visits.
+    pub count: usize,
+    pattern: Option<&'a [u8]>,
+    /// TYPE, of SCAN alone.
+    pub kind: Option<&'a [u8]>,
+}
+
+/// Is it the keyspace that is scanned, or a collection?
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scanned {
+    Keys,
+    Elements,
+}
+
+impl<'a> Scan<'a> {
+    /// Reads `cursor [MATCH pattern] [COUNT count]`, and `[TYPE type]` where keys are scanned.
+    pub fn parse(cursor: &[u8], options: &[&'a [u8]], what: Scanned) -> Result<Scan<'a>, Refusal> {
+        let cursor = std::str::from_utf8(cursor).ok().and_then(|text| text.parse().ok());
+        let cursor = cursor.ok_or(Refusal::fixed("ERR invalid cursor"))?;
+        let mut scan = Scan { cursor, count: 10, pattern: None, kind: None };
+        let (pairs, rest) = options.as_chunks::<2>();
+        for [option, value] in pairs {
+            let is = |word: &str| option.eq_ignore_ascii_case(word.as_bytes());
+            if is("count") {
+                let count = parse_int(value).ok_or(Refusal::NotInteger)?;
+                scan.count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(Refusal::Syntax)?;
+            } else if is("match") {
+                scan.pattern = (*value != b"*").then_some(*value);
+            } else if is("type") && what == Scanned::Keys {
+                scan.kind = Some(value);
+            } else {
+                return Err(Refusal::Syntax);
+            }
+        }
+        if rest.is_empty() { Ok(scan) } else { Err(Refusal::Syntax) }
+    }
+
+    /// Does MATCH let this name pass?
+    pub fn lets(&self, name: &[u8]) -> bool {
+        self.pattern.is_none_or(|pattern| matches(pattern, name, Case::Sensitive))
+    }
+
+    /// Steps until `count` elements were visited or the end is reached: `step` takes a cursor and returns the next one with how
+    /// many elements it has visited. A sparse table ends the call after ten times as many steps. Source: Redis's SCAN.
+    pub fn run(&self, mut step: impl FnMut(u64) -> (u64, usize)) -> u64 {
+        let mut cursor = self.cursor;
+        let mut visited = 0;
+        for _ in 0..self.count.saturating_mul(10) {
+            let (next, seen) = step(cursor);
+            (cursor, visited) = (next, visited + seen);
+            if cursor == 0 || visited >= self.count {
+                break;
+            }
+        }
+        cursor
+    }
+}
+
+/// `[cursor [element …]]`
+pub(crate) fn write_page(call: &mut Call<'_>, cursor: u64, elements: &[Vec<u8>]) {
+    let out = &mut call.out;
+    out.array(2);
+    out.bulk(cursor.to_string().as_bytes());
+    out.array(elements.len());
+    elements.iter().for_each(|element| out.bulk(element));
+}

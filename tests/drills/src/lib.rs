@@ -1,1 +1,0 @@
-//! Drills over real processes; see `tests/`.
