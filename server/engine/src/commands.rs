@@ -3,9 +3,11 @@
 pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod connection;
+mod counted;
 pub(crate) mod counters;
 pub(crate) mod debug;
 pub(crate) mod expiry;
+mod float;
 pub(crate) mod generic;
 pub(crate) mod hash;
 pub(crate) mod introspection;
@@ -22,6 +24,7 @@ pub(crate) mod scan;
 pub(crate) mod server;
 pub(crate) mod set;
 mod sort;
+pub(crate) mod sorted_set;
 pub(crate) mod string;
 pub(crate) mod transactions;
 

@@ -26,6 +26,7 @@ const FAMILIES: &[&[Command]] = &[
     commands::replication::COMMANDS,
     commands::server::COMMANDS,
     commands::set::COMMANDS,
+    commands::sorted_set::COMMANDS,
     commands::string::COMMANDS,
     commands::persistence::COMMANDS,
     commands::transactions::COMMANDS,

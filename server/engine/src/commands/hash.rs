@@ -3,7 +3,7 @@
 use quorate_keyspace::StrRef;
 use quorate_resp::{Protocol, Writer};
 
-use super::sample::{Wanted, distinct, repeated};
+use super::sample::{Asked, Wanted, distinct, repeated};
 use super::scan::{Scan, Scanned, write_page};
 use super::write_text;
 use crate::command::Arity::{AtLeast, Exactly};
@@ -306,25 +306,9 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 /// `HRANDFIELD key [count [WITHVALUES]]`: a field or null; with a count an array, in RESP3 of pairs if values are wanted.
 fn hrandfield(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let (key, wanted, with_values) = match call.argv {
-        [_, key] => (key, None, false),
-        [_, key, count] => (key, Some(Wanted::parse(count)?), false),
-        [_, key, count, option] => {
-            let wanted = Wanted::parse(count)?;
-            if !option.eq_ignore_ascii_case(b"withvalues") {
-                return Err(Refusal::Syntax);
-            }
-            Wanted::parse_pairs(count)?;
-            (key, Some(wanted), true)
-        }
-        [_, _, count, ..] => {
-            Wanted::parse(count)?;
-            return Err(Refusal::Syntax);
-        }
-        _ => unreachable!("arity is checked before run"),
-    };
+    let Asked { wanted, with_values } = Asked::parse(&call.argv[2..], "withvalues")?;
     let rng = &mut call.core.rng;
-    let Some(hash) = call.db.hash(key)? else {
+    let Some(hash) = call.db.hash(call.argv[1])? else {
         return Ok(if wanted.is_some() { Reply::EmptyArray } else { Reply::Null });
     };
     let draw = |rng: &mut fastrand::Rng| hash.random(rng).expect("a stored hash has fields");

@@ -4,8 +4,8 @@
 //! happened, never the wait.
 
 use quorate_keyspace::End;
-use quorate_resp::parse_int;
 
+use super::counted::Pop;
 use super::list::{pop_event, pop_some, push_event, write_elements};
 use crate::command::Arity::{AtLeast, Exactly};
 use crate::command::{Command, Flags, Group, Keys};
@@ -140,41 +140,16 @@ fn move_one(call: &mut Call<'_>, from: End, to: End) -> Result<Option<Vec<u8>>, 
     Ok(Some(element))
 }
 
-/// What LMPOP and BLMPOP want.
-struct Wanted<'a> {
-    keys: &'a [&'a [u8]],
-    end: End,
-    count: usize,
-}
-
-/// Reads `numkeys key [key ...] LEFT|RIGHT [COUNT count]`.
-fn parse_wanted<'a>(words: &'a [&'a [u8]]) -> Result<Wanted<'a>, Refusal> {
-    let positive = |text: &[u8], refusal: &'static str| {
-        let number = parse_int(text).and_then(|number| usize::try_from(number).ok());
-        number.filter(|number| *number > 0).ok_or(Refusal::fixed(refusal))
-    };
-    let keys = positive(words[0], "ERR numkeys should be greater than 0")?;
-    let (keys, rest) = words[1..].split_at_checked(keys).ok_or(Refusal::Syntax)?;
-    let [end, options @ ..] = rest else { return Err(Refusal::Syntax) };
-    let end = end_of(end)?;
-    let count = match options {
-        [] => 1,
-        [word, count] if word.eq_ignore_ascii_case(b"count") => positive(count, "ERR count should be greater than 0")?,
-        _ => return Err(Refusal::Syntax),
-    };
-    Ok(Wanted { keys, end, count })
-}
-
 /// `LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count]`: the first list's name and its elements.
 fn lmpop(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let wanted = parse_wanted(&call.argv[1..])?;
+    let wanted = Pop::parse(&call.argv[1..], end_of)?;
     Ok(if mpop(call, &wanted)? { Reply::Written } else { Reply::NullArray })
 }
 
 /// `BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]`
 fn blmpop(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let timeout = Timeout::parse(call.argv[1], Unit::Seconds)?;
-    let wanted = parse_wanted(&call.argv[2..])?;
+    let wanted = Pop::parse(&call.argv[2..], end_of)?;
     if mpop(call, &wanted)? {
         return Ok(Reply::Written);
     }
@@ -182,7 +157,7 @@ fn blmpop(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 }
 
 /// Pops from the first of the keys that holds a list and writes the reply; false when none does.
-fn mpop(call: &mut Call<'_>, wanted: &Wanted<'_>) -> Result<bool, Refusal> {
+fn mpop(call: &mut Call<'_>, wanted: &Pop<'_, End>) -> Result<bool, Refusal> {
     let Some(key) = first_list(call, wanted.keys)? else { return Ok(false) };
     let popped = pop_some(call, key, wanted.end, wanted.count)?.expect("just seen");
     call.out.array(2);

@@ -40,11 +40,35 @@ impl Wanted {
     }
 
     /// The same for a reply that shows each element with its value: twice as many must still be countable.
-    pub fn parse_pairs(count: &[u8]) -> Result<Wanted, Refusal> {
+    fn parse_pairs(count: &[u8]) -> Result<Wanted, Refusal> {
         let wanted = Wanted::parse(count)?;
         match wanted {
             Wanted::Distinct(size) if size > i64::MAX as usize / 2 => Err(Refusal::OutOfRange),
             wanted => Ok(wanted),
+        }
+    }
+}
+
+/// What HRANDFIELD and ZRANDMEMBER ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// Without a count, one element.
+    pub wanted: Option<Wanted>,
+    /// Is each element shown with its value?
+    pub with_values: bool,
+}
+
+impl Asked {
+    /// Reads `[count [<option>]]`, `option` being WITHVALUES or WITHSCORES.
+    pub fn parse(words: &[&[u8]], option: &str) -> Result<Asked, Refusal> {
+        let [count, options @ ..] = words else { return Ok(Asked { wanted: None, with_values: false }) };
+        let wanted = Wanted::parse(count)?;
+        match options {
+            [] => Ok(Asked { wanted: Some(wanted), with_values: false }),
+            [word] if word.eq_ignore_ascii_case(option.as_bytes()) => {
+                Ok(Asked { wanted: Some(Wanted::parse_pairs(count)?), with_values: true })
+            }
+            _ => Err(Refusal::Syntax),
         }
     }
 }
