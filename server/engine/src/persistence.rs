@@ -290,3 +290,6 @@ impl Persistence {
         (self.gauge.load_done.load(Ordering::Relaxed), self.gauge.load_total.load(Ordering::Relaxed))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ use crate::{Effect, REDIS_VERSION};
 const IN_FLIGHT: usize = 8 << 20;
 /// A chunk is handed over when it has so many bytes.
 const CHUNK: usize = 256 << 10;
-/// Keys walked between two looks at the clock, and at most in one turn.
+/// Keys walked between two looks at the clock at most; fewer while they are large. And steps of one turn at most.
 const KEYS_A_STEP: usize = 64;
 const STEPS_A_TURN: usize = 256;
 /// A turn gives the walk as much time as the turn's commands took, within these bounds.
@@ -48,6 +48,8 @@ pub(super) struct Pass {
     /// What the replicas' payload needs until it is complete.
     payload: Option<Payload>,
     in_flight: usize,
+    /// Keys of the next step.
+    stride: usize,
     /// Effects that come after the turn's stream: the snapshot holds it already, so it belongs into the old log file.
     deferred: Vec<DiskTask>,
 }
@@ -150,6 +152,7 @@ impl Core {
             pending: Pending { file, log: log.is_some(), replicas },
             payload,
             in_flight: 0,
+            stride: KEYS_A_STEP,
             deferred: vec![DiskTask::PassBegins(plan)],
         });
         self.note(Level::Notice, &format!("Background saving started by pass {}", id.0));
@@ -198,14 +201,18 @@ impl Core {
         let started = clock();
         let budget = started.saturating_sub(self.now.mono).clamp(TIME_LEAST, TIME_MOST);
         for _ in 0..STEPS_A_TURN {
-            let progress = keyspace.step_snapshot(KEYS_A_STEP);
+            let progress = keyspace.step_snapshot(pass.stride);
             if let Progress::Walking(keys) = progress {
                 pass.keys_done += keys as u64;
             }
             let complete = progress == Progress::Complete;
             let sink = keyspace.snapshot_sink().expect("a pass that walks has its snapshot");
+            pass.stride = (2 * pass.stride).min(KEYS_A_STEP);
             if complete || sink.pending() >= CHUNK {
                 let bytes = sink.drain();
+                if bytes.len() > 2 * CHUNK {
+                    pass.stride = (pass.stride / 4).max(1);
+                }
                 pass.in_flight += bytes.len();
                 pass.deferred.push(DiskTask::PassChunk { pass: pass.id, bytes });
             }
