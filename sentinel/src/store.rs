@@ -313,11 +313,15 @@ fn is_hex40(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
-/// 20 random bytes as 40 hexadecimal digits.
-fn random_hex() -> io::Result<String> {
-    let mut bytes = [0; 20];
+/// Bytes that nobody can foresee and no other process drew.
+pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(bytes)
+}
+
+fn random_hex() -> io::Result<String> {
+    Ok(random::<20>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]

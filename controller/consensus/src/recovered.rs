@@ -97,9 +97,14 @@ impl Recovered {
         (!self.snapshot.is_empty()).then(|| (Index(self.snapshot.get_metadata().index), self.snapshot.get_data()))
     }
 
-    /// The term and vote's owner, for the log line at start.
+    /// The newest term that this member knew.
     pub fn term(&self) -> Term {
         Term(self.hard_state.term)
+    }
+
+    /// The newest entry held, committed or not.
+    pub fn last(&self) -> Index {
+        Index(self.entries.last().map_or(self.snapshot.get_metadata().index, |entry| entry.index))
     }
 
     /// The snapshot as the bytes to store: how a founder or a joiner writes its first state.
