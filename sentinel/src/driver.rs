@@ -191,7 +191,10 @@ impl Seat {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
             let runtime = runtime.expect("a runtime without I/O needs no more than memory");
             let mut driver = Driver::new(self, &config, recovered, store, outbox);
-            let _ = ended.send(runtime.block_on(driver.run()));
+            let result = runtime.block_on(driver.run());
+            // The file is closed before anybody hears of the end.
+            drop(driver);
+            let _ = ended.send(result);
         };
         thread::Builder::new().name("raft".into()).spawn(driver).expect("the process can start a thread");
         end
