@@ -162,7 +162,8 @@ fn is_member(members: &Members, id: RaftId) -> bool {
 
 /// Compares who is registered with who is a member. A promotion is proposed until the learner has caught up; until then it is refused.
 fn next_step(registry: &Registry, members: &Members) -> Option<Step> {
-    for member in registry.sentinels.values().filter(|member| !is_member(members, member.raft_id)) {
+    let outside = |member: &&Member| !is_member(members, member.raft_id);
+    if let Some(member) = registry.sentinels.values().find(outside) {
         let replaced = registry.sentinels.values().any(|other| {
             other.address == member.address && other.raft_id > member.raft_id && is_member(members, other.raft_id)
         });

@@ -126,7 +126,7 @@ fn sentinel(source: Option<&Source>, options: &[String]) -> Outcome {
         Err(line) => return Outcome::Failed(line),
     };
     config.dir.clone_from(&prepared.dir);
-    match run_sentinel(config) {
+    match quorate_sentinel::run(config) {
         Ok(()) => Outcome::Done,
         Err(error) => Outcome::Failed(error.to_string()),
     }
@@ -156,9 +156,4 @@ fn prepare(dir: &str, daemonize: bool, level: &str, logfile: &str, pidfile: &str
     let pidfile =
         process::write_pidfile(pidfile).map_err(|error| format!("can't write the pid file '{pidfile}': {error}"))?;
     Ok(Prepared { dir: absolute.to_string_lossy().into_owned(), _pidfile: pidfile })
-}
-
-/// Until the sentinel's shell is landed.
-fn run_sentinel(_config: SentinelConfig) -> Result<(), String> {
-    Err("the sentinel cannot run yet".into())
 }
