@@ -12,7 +12,9 @@ use quorate_api::{
     problem::Problem,
     view,
 };
-use quorate_registry::{Command, Epoch, Group, GroupName, NodeKey, RaftId, Settings, failover::Phase};
+use quorate_registry::{
+    Command, Epoch, Group, GroupName, NodeKey, RaftId, Settings, command::NodeSpec, failover::Phase,
+};
 use tokio::{
     sync::{Notify, broadcast},
     time::timeout,
@@ -223,11 +225,13 @@ impl ControlPlane for Plane {
             let group: GroupName = order.name.parse().map_err(|why| Problem::invalid("name", format!("{why}")))?;
             let master =
                 NodeKey::new(&order.host, order.port).map_err(|why| Problem::invalid("host", why.to_string()))?;
-            if order.quorum == 0 {
-                return Err(Problem::invalid("quorum", "must be at least 1"));
-            }
+            let node = |name: &String| match name.parse() {
+                Ok(node) => Ok(NodeSpec { node, tags: vec![] }),
+                Err(why) => Err(Problem::invalid("nodes", format!("{name}: {why}"))),
+            };
+            let nodes = order.nodes.iter().map(node).collect::<Result<Vec<NodeSpec>, Problem>>()?;
             let settings = Settings { quorum: order.quorum, ..Settings::default() };
-            plane.order(&order.name, Command::MonitorGroup { group, master, nodes: vec![], settings }).await?;
+            plane.order(&order.name, Command::MonitorGroup { group, master, nodes, settings }).await?;
             plane.group(&order.name).ok_or_else(|| Problem::no_group(&order.name))
         }
         .boxed()

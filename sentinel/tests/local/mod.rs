@@ -151,7 +151,9 @@ impl Cluster {
     }
 
     pub async fn monitor(&self, n: usize, name: &str) -> Result<v1::Group, Status> {
-        let request = v1::MonitorGroupRequest { group: name.into(), host: "127.0.0.1".into(), port: 7001, quorum: 2 };
+        let nodes = vec!["127.0.0.1:7002".into()];
+        let (group, host) = (name.into(), "127.0.0.1".into());
+        let request = v1::MonitorGroupRequest { group, host, port: 7001, quorum: 2, nodes };
         Ok(self.control(n).await?.monitor_group(request).await?.into_inner())
     }
 
