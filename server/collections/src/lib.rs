@@ -13,6 +13,7 @@ pub mod listpack;
 pub mod lzf;
 pub mod quicklist;
 pub mod seed;
+pub mod sha1;
 pub mod skiplist;
 pub mod table;
 pub mod text;

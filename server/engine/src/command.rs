@@ -310,6 +310,8 @@ pub enum Group {
     Pubsub,
     /// Replication.
     Replication,
+    /// Scripts and functions.
+    Scripting,
 }
 
 impl Group {
@@ -328,6 +330,7 @@ impl Group {
             Group::Transactions => "transactions",
             Group::Pubsub => "pubsub",
             Group::Replication => "server",
+            Group::Scripting => "scripting",
         }
     }
 
@@ -344,6 +347,7 @@ impl Group {
             Group::Connection => Some("connection"),
             Group::Transactions => Some("transaction"),
             Group::Pubsub => Some("pubsub"),
+            Group::Scripting => Some("scripting"),
             Group::Server | Group::Replication => None,
         }
     }

@@ -15,6 +15,7 @@ const FAMILIES: &[&[Command]] = &[
     commands::counters::COMMANDS,
     commands::debug::COMMANDS,
     commands::expiry::COMMANDS,
+    commands::function::COMMANDS,
     commands::generic::COMMANDS,
     commands::hash::COMMANDS,
     commands::introspection::COMMANDS,

@@ -2,9 +2,16 @@
 
 use std::time::Duration;
 
+use quorate_keyspace::{DbIndex, Image, ImageSink, Ttl};
+use quorate_persist::rdb::RdbHeader;
+use quorate_persist::rdb::read::{ExpiredKeys, LoadOptions, load};
+use quorate_persist::rdb::seal::{Checksum, Sealer};
+use quorate_persist::rdb::write::{Compression, RdbWriter};
+
+use super::digest;
 use crate::command::Arity::AtLeast;
 use crate::command::{Command, Flags, Group};
-use crate::{Call, Effect, Refusal, Reply};
+use crate::{Call, Effect, REDIS_VERSION, Refusal, Reply};
 
 /// DEBUG.
 pub const COMMANDS: &[Command] = &[Command {
@@ -31,6 +38,22 @@ fn debug(call: &mut Call<'_>) -> Result<Reply, Refusal> {
             Ok(Reply::Ok)
         }
         (b"jmap", []) => Ok(Reply::Ok),
+        (b"digest", []) => {
+            let digest = digest::of_all(call.db.keyspace());
+            call.out.simple(&digest.to_string());
+            Ok(Reply::Written)
+        }
+        (b"digest-value", keys) => {
+            call.out.array(keys.len());
+            for key in keys {
+                call.out.simple(&digest::of_key(&call.db, key).to_string());
+            }
+            Ok(Reply::Written)
+        }
+        (b"reload", options) => reload(call, options),
+        (b"populate", [count, rest @ ..]) => populate(call, count, rest),
+        // Elements too large for a node of many have nodes of their own here as well; the bound is not for tests to move.
+        (b"quicklist-packed-threshold", [_]) => Ok(Reply::Ok),
         (b"log", [line]) => {
             let line = format!("DEBUG LOG: {}", String::from_utf8_lossy(line));
             call.core.effects.push(Effect::Log(crate::Level::Warning, line));
@@ -53,6 +76,59 @@ fn sleep(call: &mut Call<'_>, seconds: &[u8]) -> Result<Reply, Refusal> {
     let seconds: f64 = std::str::from_utf8(seconds).ok().and_then(|text| text.parse().ok()).ok_or(Refusal::NotFloat)?;
     let time = Duration::try_from_secs_f64(seconds).map_err(|_| Refusal::OutOfRange)?;
     call.core.effects.push(Effect::Sleep(time.min(LONGEST_SLEEP)));
+    Ok(Reply::Ok)
+}
+
+/// `DEBUG RELOAD`: the whole dataset as an RDB and back, all in memory. Its options are about the file, and refused.
+fn reload(call: &mut Call<'_>, options: &[&[u8]]) -> Result<Reply, Refusal> {
+    if !options.is_empty() {
+        return Err(Refusal::err(
+            "DEBUG RELOAD takes no options here: the dataset goes through memory, not through a file",
+        ));
+    }
+    let compression = if call.core.config.rdbcompression { Compression::Lzf } else { Compression::None };
+    let header = RdbHeader { redis_version: REDIS_VERSION.to_owned(), ..RdbHeader::default() };
+    let mut writer = RdbWriter::new(&header, Vec::new(), compression);
+    let keyspace = call.db.keyspace();
+    for number in 0..keyspace.databases() {
+        let db = keyspace.db(DbIndex(number));
+        for (key, value) in db.keys() {
+            writer.image(Image { db: DbIndex(number), key, expiry: db.expiry(key).flatten(), value });
+        }
+    }
+    writer.finish();
+    let mut sealer = Sealer::new(Checksum::Crc64);
+    let mut rdb = Vec::new();
+    sealer.seal(&writer.drain(), &mut rdb);
+    sealer.finish(&mut rdb);
+    for number in 0..keyspace.databases() {
+        drop(keyspace.db(DbIndex(number)).flush());
+    }
+    let options = LoadOptions { now: keyspace.now(), expired: ExpiredKeys::Keep, checksum: Checksum::Crc64 };
+    load(&mut rdb.as_slice(), keyspace, &options).expect("what was just written can be read");
+    Ok(Reply::Ok)
+}
+
+/// `DEBUG POPULATE count [prefix] [size]`: keys `prefix:0` and on, without telling AOF or replicas; those that exist stay.
+fn populate(call: &mut Call<'_>, count: &[u8], rest: &[&[u8]]) -> Result<Reply, Refusal> {
+    let number = |text: &[u8]| {
+        let number = quorate_resp::parse_int(text).ok_or(Refusal::NotInteger)?;
+        usize::try_from(number).map_err(|_| Refusal::NotPositive)
+    };
+    let count = number(count)?;
+    let prefix = rest.first().copied().unwrap_or(b"key");
+    let size = rest.get(1).map(|size| number(size)).transpose()?.filter(|size| *size > 0);
+    for index in 0..count {
+        let key = [prefix, format!(":{index}").as_bytes()].concat();
+        if call.db.contains(&key) {
+            continue;
+        }
+        let mut text = format!("value:{index}").into_bytes();
+        if let Some(size) = size {
+            text.resize(size, 0);
+        }
+        call.db.put_string(&key, &text, Ttl::Clear);
+    }
     Ok(Reply::Ok)
 }
 
@@ -121,14 +197,24 @@ fn protocol(call: &mut Call<'_>, kind: &[u8]) -> Result<Reply, Refusal> {
 fn help(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let lines = [
         "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "DIGEST",
+        "    Digests the whole dataset.",
+        "DIGEST-VALUE <key> [<key> ...]",
+        "    Digests the values of keys.",
         "JMAP",
         "    Does nothing.",
         "LOG <message>",
         "    Writes a line to the log.",
         "OBJECT <key>",
         "    Shows how a key is stored.",
+        "POPULATE <count> [<prefix>] [<size>]",
+        "    Makes so many string keys.",
         "PROTOCOL <type>",
         "    Replies with a value of the given type.",
+        "QUICKLIST-PACKED-THRESHOLD <size>",
+        "    Does nothing.",
+        "RELOAD",
+        "    Writes the dataset as an RDB and loads it again, in memory.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Whether expired keys are looked for in the background.",
         "SLEEP <seconds>",
@@ -146,7 +232,7 @@ fn help(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 #[cfg(test)]
 mod tests {
     use crate::Effect;
-    use crate::check::{Stage, check};
+    use crate::check::{Stage, check, scenario};
     use std::time::Duration;
 
     #[test]
@@ -158,6 +244,28 @@ mod tests {
         let mut stage = Stage::new();
         stage.say(1, "debug sleep 0.5");
         assert!(stage.effects.iter().any(|e| matches!(e, Effect::Sleep(time) if *time == Duration::from_millis(500))));
+    }
+
+    #[test]
+    fn data_survive_a_reload() {
+        scenario(
+            "> rpush l a 1 b
+             :3
+             > set s text px 5000
+             +OK
+             > debug populate 2 k 3
+             +OK
+             > debug reload
+             +OK
+             > lrange l 0 -1
+             [$a $1 $b]
+             > pttl s
+             :5000
+             > get k:1
+             $val
+             > debug reload nosave
+             -ERR DEBUG RELOAD takes no options here: the dataset goes through memory, not through a file",
+        );
     }
 
     #[test]
