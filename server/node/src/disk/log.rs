@@ -191,8 +191,10 @@ fn write_whole(mut file: &File, size: &mut u64, bytes: &[u8]) -> io::Result<()> 
         }
         Err(error) => {
             // The file is open for appending, so that the next write begins at its new end.
-            file.set_len(*size)?;
-            Err(error)
+            match file.set_len(*size) {
+                Ok(()) => Err(error),
+                Err(more) => Err(io::Error::other(format!("{error}; and the rest of it could not be cut off: {more}"))),
+            }
         }
     }
 }
@@ -238,5 +240,66 @@ fn run(work: &Receiver<Job>, file: &File, mut size: u64, mailbox: &Mailbox) {
         for barrier in barriers {
             let _ = barrier.send(()); // whoever waited is gone with the process
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::Receiver as Mails;
+
+    use super::*;
+
+    fn mailbox() -> (Mailbox, Mails<Mail>, mio::Poll) {
+        let poll = mio::Poll::new().expect("a poll");
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a waker");
+        let (mailbox, mails) = Mailbox::new(waker);
+        (mailbox, mails, poll)
+    }
+
+    fn next(mails: &Mails<Mail>) -> DiskDone {
+        match mails.recv_timeout(Duration::from_secs(30)).expect("an answer") {
+            Mail::Disk(Event::Done(done)) => done,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn tickets_are_confirmed_in_order_and_the_file_holds_all() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("log");
+        let file = File::options().create(true).append(true).open(&path).expect("a file");
+        let (mailbox, mails, _poll) = mailbox();
+        let mut log = LogFile::open(file, 0, AppendFsync::No, mailbox, Arc::default()).expect("a thread");
+        let mut expected = Vec::new();
+        for ticket in 1..=200_u64 {
+            // The policy changes back and forth: the order of bytes is that of the calls.
+            let bytes = format!("{ticket},").into_bytes();
+            expected.extend_from_slice(&bytes);
+            log.append(bytes, (ticket % 3 > 0).then_some(ticket));
+            log.tick(host::clock(), false);
+        }
+        log.close();
+        assert_eq!(std::fs::read(&path).expect("the file"), expected);
+        let mut confirmed = 0;
+        while let Ok(Mail::Disk(Event::Done(DiskDone::Confirmed(ticket)))) = mails.try_recv() {
+            assert!(ticket > confirmed, "{ticket} after {confirmed}");
+            confirmed = ticket;
+        }
+        assert_eq!(confirmed, 200);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_the_bytes_are_kept() {
+        let full = || File::options().append(true).open("/dev/full").expect("Linux has /dev/full");
+        let (mailbox, mails, _poll) = mailbox();
+        let gauge: Arc<Gauge> = Arc::default();
+        let mut log = LogFile::open(full(), 0, AppendFsync::Everysec, mailbox, Arc::clone(&gauge)).expect("a thread");
+        log.append(b"set k v".to_vec(), None);
+        log.tick(host::clock(), false);
+        let told = next(&mails);
+        assert!(matches!(&told, DiskDone::AppendFailed(error) if error.contains("No space left")), "{told:?}");
+        assert_eq!(gauge.log_waiting.load(Ordering::Relaxed), 7);
+        log.append(b"set k w".to_vec(), Some(1));
+        assert!(matches!(next(&mails), DiskDone::AppendFailed(_)));
     }
 }
