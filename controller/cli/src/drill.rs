@@ -2,8 +2,8 @@
 //!
 //! A round: the group is in order, writers write at a steady rate, the fault strikes, the round ends once the writers have been acknowledged by
 //! the new master for a while; then the damage is healed, the group is in order again, and **every acknowledged write** is looked for.
-//! *Recovery* is the time from the fault to the first acknowledged write at another master than before; *gap* is the longest time
-//! without an acknowledged write. Writers learn the master's address from the sentinels alone, as any client does.
+//! *Recovery* is the time from the fault (a rolling restart's: the handover) to the first acknowledged write at another master than
+//! before; *gap* is the longest time without an acknowledged write. Writers learn the master's address from the sentinels alone, as any client does.
 
 mod faults;
 mod ports;
@@ -23,6 +23,7 @@ pub use ports::free_layout;
 pub use report::{FaultReport, Report, Round, Spread};
 pub use writer::WriterKind;
 
+use faults::Struck;
 use proxy::Proxy;
 use writer::{Ack, Writer};
 
@@ -166,8 +167,8 @@ impl Stage<'_> {
         let writer = Writer::start(&self.plan.writer, self.group.layout(), &prefix, self.plan.rate)?;
         self.warm_up(&writer)?;
 
-        let struck_at = Instant::now();
-        let damage = self.strike(master_port)?;
+        let began_at = Instant::now();
+        let Struck { at: struck_at, damage } = self.strike(master_port)?;
         let deadline = Instant::now() + RECOVER_WITHIN;
         while writer.first_ack_elsewhere(&old, struck_at).is_none() && Instant::now() < deadline {
             std::thread::sleep(POLL);
@@ -176,7 +177,7 @@ impl Stage<'_> {
         let acks = writer.stop();
         self.heal(damage)?;
         let lost = self.look_for(&prefix, &acks)?;
-        Ok(Round::measure(&acks, &old, struck_at, lost))
+        Ok(Round::measure(&acks, &old, began_at, struck_at, lost))
     }
 
     fn keep_writing(&self) {

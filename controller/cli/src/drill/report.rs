@@ -23,10 +23,11 @@ pub struct Round {
 }
 
 impl Round {
-    pub(super) fn measure(acks: &[Ack], old_master: &str, struck_at: Instant, lost: u64) -> Self {
+    /// `began_at`: when the round's damage began, from which on gaps count; `struck_at`: the blow that moves the master.
+    pub(super) fn measure(acks: &[Ack], old_master: &str, began_at: Instant, struck_at: Instant, lost: u64) -> Self {
         let elsewhere = acks.iter().find(|ack| ack.at >= struck_at && ack.node != old_master);
         // The gap that the fault made may begin with the last write before it.
-        let last_before = acks.iter().rposition(|ack| ack.at < struck_at).unwrap_or(0);
+        let last_before = acks.iter().rposition(|ack| ack.at < began_at).unwrap_or(0);
         let gaps = acks[last_before.min(acks.len())..].windows(2).map(|pair| pair[1].at.duration_since(pair[0].at));
         Self {
             recovery_ms: elsewhere.map(|ack| ms(ack.at.duration_since(struck_at))),
@@ -170,11 +171,12 @@ mod tests {
         let start = Instant::now();
         let ack = |ms: u64, node: &str| Ack { number: ms, at: start + Duration::from_millis(ms), node: node.into() };
         let acks = [ack(0, "a"), ack(90, "a"), ack(110, "a"), ack(400, "b"), ack(410, "b")];
-        let round = Round::measure(&acks, "a", start + Duration::from_millis(100), 0);
+        let struck = start + Duration::from_millis(100);
+        let round = Round::measure(&acks, "a", struck, struck, 0);
         assert_eq!((round.recovery_ms, round.gap_ms), (Some(300.0), 290.0));
-        let never = Round::measure(&acks[..3], "a", start + Duration::from_millis(100), 0);
+        let never = Round::measure(&acks[..3], "a", struck, struck, 0);
         assert_eq!((never.recovery_ms, never.gap_ms), (None, 20.0));
-        assert_eq!(Round::measure(&[], "a", start, 0).acknowledged, 0);
+        assert_eq!(Round::measure(&[], "a", start, start, 0).acknowledged, 0);
     }
 
     #[test]
