@@ -154,7 +154,7 @@ fn a_sentinel_that_was_away_catches_up_and_an_emptied_one_joins_anew() {
 fn member_id(group: &TestGroup) -> Result<String, String> {
     let (_, body) = http::get(api_port(group, 0), "/v1/sentinels")?;
     let at = format!("127.0.0.1:{}", api_port(group, 2));
-    let sentinels = body["sentinels"].as_array().cloned().unwrap_or_default();
+    let sentinels = body.as_array().cloned().unwrap_or_default();
     let fits = |s: &&serde_json::Value| s["api_address"] == at.as_str() && s["alive"] == true && s["role"] != "learner";
     let found = sentinels.iter().find(fits).and_then(|sentinel| Some(sentinel["id"].as_str()?.to_owned()));
     found.ok_or_else(|| body.to_string())
