@@ -227,4 +227,27 @@ mod tests {
         let promote = Step::Change(vec![Change::Promote(consensus::RaftId(4))]);
         assert_eq!(next_step(&joined, &members(&[1, 2, 3], &[4])), Some(promote));
     }
+
+    /// Two leaders may propose the same fresh id, and a removed member's id must stay spent.
+    #[test]
+    fn a_raft_id_is_given_out_once() {
+        let mut registry = registry(&[(1, 11), (2, 12), (3, 13)]);
+        registry.highest_raft_id = 3;
+        let mut index = 10;
+        let mut apply = |command| {
+            index += 1;
+            registry.apply(index, Entry { at: quorate_registry::UnixMs(0), command }).map(drop)
+        };
+        let joined = |id: u64, who: u64| {
+            let address = format!("h:{}", 20 + who);
+            let resp = address.parse().expect("a key");
+            Command::MemberJoined(Member { raft_id: RaftId(id), sentinel_id: format!("{who:040}"), address, resp })
+        };
+        assert_eq!(apply(joined(4, 40)), Ok(()));
+        let used = |id| Err(quorate_registry::Rejected::RaftIdUsed(RaftId(id)));
+        assert_eq!(apply(joined(4, 41)), used(4));
+        assert_eq!(apply(Command::MemberLeft { raft_id: RaftId(4) }), Ok(()));
+        assert_eq!(apply(joined(4, 40)), used(4));
+        assert_eq!(apply(joined(5, 41)), Ok(()));
+    }
 }
