@@ -66,6 +66,7 @@ impl<'a> Call<'a> {
             return;
         }
         self.dirty += count;
+        self.core.persistence.dirty += count as u64 - 1; // `Core::changed` counts the key, save points count elements
         self.core.changed(db, key, event, Some(self.session));
         if shrinks(event) && self.db.other(db).remove_if_empty(key) {
             self.core.changed(db, key, "del", Some(self.session));

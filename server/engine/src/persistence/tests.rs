@@ -144,8 +144,8 @@ fn no_space() -> Result<u64, String> {
 #[test]
 fn bgsave_says_what_redis_says() {
     let mut disk = Disk::with(&[]);
-    disk.say("set k v");
-    assert_eq!(disk.info("rdb_changes_since_last_save"), "1");
+    disk.say("sadd s a b c");
+    assert_eq!(disk.info("rdb_changes_since_last_save"), "3", "each element counts");
     assert_eq!(disk.say("bgsave"), "+Background saving started");
     assert_eq!(disk.say("bgsave"), "-ERR Background save already in progress");
     assert_eq!(disk.say("save"), "-ERR Background save already in progress");

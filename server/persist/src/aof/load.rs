@@ -63,18 +63,16 @@ pub enum AofError {
 /// Where a dataset stands in a replication history, and the epoch of its last write.
 pub type Point = Option<(ReplicationPoint, u64)>;
 
+/// Runs one command of a log; an error says why it was refused.
+pub type Run<'a> = &'a mut dyn FnMut(&[&[u8]]) -> Result<(), String>;
+
 /// Reads the commands of one file and hands each to `run`, whose error ends the load. `start` is how many bytes of the file
 /// (an RDB preamble) were read before: offsets count from the file's beginning.
 ///
 /// `point` comes in as what the files before say of the dataset's place and goes out as it is behind the last command that
 /// counts: our annotations tell it, and the stream's bytes behind them advance it. Commands that no annotation of this file
 /// precedes are not known to be that stream: they make the place unknown.
-pub fn read_commands(
-    input: &mut dyn BufRead,
-    start: u64,
-    point: &mut Point,
-    run: &mut dyn FnMut(&[&[u8]]) -> Result<(), String>,
-) -> Result<Ending, AofError> {
+pub fn read_commands(input: &mut dyn BufRead, start: u64, point: &mut Point, run: Run<'_>) -> Result<Ending, AofError> {
     let mut reader = Reader { input, offset: start, bytes: Vec::new(), ends: Vec::new() };
     let mut multi_at = None;
     let mut annotated = false;
