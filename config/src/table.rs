@@ -326,7 +326,7 @@ directives! {
     /// What is evicted at that limit.
     maxmemory_policy: MaxmemoryPolicy = "maxmemory-policy", Enum(MaxmemoryPolicy::WORDS), "noeviction", Runtime, Memory, Works;
     /// Keys compared for one eviction.
-    maxmemory_samples: u32 = "maxmemory-samples", Int(1, 64), "5", Runtime, Stored, LATER;
+    maxmemory_samples: u32 = "maxmemory-samples", Int(1, 64), "5", Runtime, Stored, Works;
     /// How hard one command tries to get below the limit.
     maxmemory_eviction_tenacity: u32 = "maxmemory-eviction-tenacity", Int(0, 100), "10", Runtime, Stored, LATER;
     /// Bytes that all clients' buffers may use; 0: no limit.

@@ -93,13 +93,16 @@ pub(crate) enum Wake {
     TimedOut,
 }
 
+/// A key of a database.
+pub(crate) type Place = (DbIndex, Box<[u8]>);
+
 /// Every waiting session.
 #[derive(Debug, Default)]
 pub(crate) struct Blocking {
-    queues: BTreeMap<(DbIndex, Box<[u8]>), VecDeque<SessionId>>,
+    queues: BTreeMap<Place, VecDeque<SessionId>>,
     acks: VecDeque<SessionId>,
     deadlines: BTreeSet<(Duration, SessionId)>,
-    ready_keys: VecDeque<(DbIndex, Box<[u8]>)>,
+    ready_keys: VecDeque<Place>,
     acks_ready: bool,
 }
 
@@ -135,7 +138,7 @@ impl Blocking {
     }
 
     /// Whom to wake next, the longest waiting first, and because of which key. Each is to run again in this order, as long as the key exists.
-    pub fn take_ready(&mut self) -> (Option<(DbIndex, Box<[u8]>)>, Vec<SessionId>) {
+    pub fn take_ready(&mut self) -> (Option<Place>, Vec<SessionId>) {
         if let Some(place) = self.ready_keys.pop_front() {
             let waiting = self.queues.get(&place).map(|queue| queue.iter().copied().collect()).unwrap_or_default();
             return (Some(place), waiting);

@@ -64,8 +64,8 @@ impl Stage {
     /// Bytes from a session, opened if it is new.
     pub fn send(&mut self, session: u64, bytes: &[u8]) {
         let id = SessionId(session);
-        if !self.received.contains_key(&session) {
-            self.received.insert(session, Vec::new());
+        if let std::collections::btree_map::Entry::Vacant(place) = self.received.entry(session) {
+            place.insert(Vec::new());
             self.turn(Some(Input::Opened { id, peer: SocketName::None, local: SocketName::None }));
         }
         self.turn(Some(Input::Received { id, bytes }));

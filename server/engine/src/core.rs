@@ -18,6 +18,8 @@ use crate::{Effect, Host, Now, Persistence, Propagation, Replication, SessionId,
 pub struct Standing {
     /// A dataset is being loaded.
     pub loading: bool,
+    /// More memory is used than maxmemory allows, and no key may be evicted.
+    pub out_of_memory: bool,
     /// A replica with replica-read-only, or a node that the sentinels have not assigned yet: clients may not write.
     pub read_only: bool,
     /// A replica without its master: with replica-serve-stale-data no it answers nothing.

@@ -39,6 +39,9 @@ pub(crate) fn request(
         }
     };
     session.last_command = row.name;
+    if (core.config.maxmemory > 0 || core.standing.out_of_memory) && session.is_client() {
+        core.make_room(keyspace, Some(session));
+    }
     let asked = Asked { core, session, row, flags: flags(session, row) };
     match gates::pass(&asked) {
         Ok(()) => {}

@@ -12,8 +12,8 @@
 
 use std::time::Duration;
 
-use quorate_config::{MaxmemoryPolicy, ServerConfig};
-use quorate_keyspace::{AccessMeter, Keyspace, Limits as Encodings};
+use quorate_config::ServerConfig;
+use quorate_keyspace::{Keyspace, Limits as Encodings};
 use quorate_resp::{Limits, Protocol, Requests, Writer};
 use smallvec::SmallVec;
 
@@ -50,7 +50,7 @@ impl Engine {
         let seed = quorate_collections::HashSeed([rng.u64(..), rng.u64(..)]);
         let databases = u16::try_from(config.databases).unwrap_or(u16::MAX);
         let mut keyspace = Keyspace::new(databases, encodings(&config, seed), rng.fork());
-        keyspace.set_access_meter(access_meter(&config));
+        keyspace.set_access_meter(crate::evict::access_meter(&config));
         Engine { keyspace, core: Core::new(config, host, rng), requests: Requests::default(), recycled: Vec::new() }
     }
 
@@ -102,9 +102,11 @@ impl Engine {
         self.recycled = stream;
         outputs.effects.clear();
         outputs.ready.clear();
-        for id in self.core.sessions.take_ready() {
+        let listed = self.core.sessions.take_ready();
+        for &id in &listed {
             self.release(id, release, &mut outputs.ready);
         }
+        self.core.sessions.give_back_ready(listed);
         outputs.effects.append(&mut self.core.effects);
     }
 
@@ -586,16 +588,6 @@ impl Session {
         }
         let since = *self.soft_limit_since.get_or_insert(now);
         now.saturating_sub(since) > Duration::from_secs(limit.soft_seconds.into())
-    }
-}
-
-/// What eviction's policy wants to know of each key.
-pub(crate) fn access_meter(config: &ServerConfig) -> AccessMeter {
-    match config.maxmemory_policy {
-        MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => {
-            AccessMeter::Frequency { log_factor: config.lfu_log_factor, decay_minutes: config.lfu_decay_time_min }
-        }
-        _ => AccessMeter::Recency,
     }
 }
 

@@ -79,10 +79,7 @@ fn multi(asked: &Asked<'_>) -> Option<Objection> {
 }
 
 fn memory(asked: &Asked<'_>) -> Option<Objection> {
-    let limit = asked.core.config.maxmemory;
-    refuse_if(asked.flags.has(Flags::DENYOOM) && limit > 0 && (asked.core.host.used_memory)() as u64 > limit, || {
-        Refusal::OutOfMemory
-    })
+    refuse_if(asked.core.standing.out_of_memory && asked.flags.has(Flags::DENYOOM), || Refusal::OutOfMemory)
 }
 
 /// A master that cannot persist refuses writes, and PING, so that whoever watches it notices.
@@ -162,8 +159,9 @@ mod tests {
         stage.say(1, "config set requirepass p maxmemory 1 replica-serve-stale-data no");
         stage.engine.core_mut().host.used_memory = || 2;
         stage.engine.core_mut().standing = Standing {
-            loading: true,
-            read_only: true,
+            loading: false,
+            out_of_memory: false,
+            read_only: false,
             stale: true,
             snapshot_failing: true,
             aof_failing: None,
@@ -174,7 +172,9 @@ mod tests {
         assert_eq!(set(&mut stage), "-NOAUTH Authentication required.");
         stage.say(2, "auth p");
         assert_eq!(set(&mut stage), "-OOM command not allowed when used memory > 'maxmemory'.");
-        stage.engine.core_mut().config.maxmemory = 0;
+        // A replica evicts nothing, and so is never out of memory: its master is.
+        stage.engine.core_mut().standing.read_only = true;
+        stage.engine.core_mut().standing.loading = true;
         assert_eq!(set(&mut stage), "-NOREPLICAS Not enough good replicas to write.");
         stage.engine.core_mut().standing.few_replicas = false;
         assert_eq!(set(&mut stage), "-READONLY You can't write against a read only replica.");
@@ -185,8 +185,10 @@ mod tests {
         assert!(set(&mut stage).starts_with("-MASTERDOWN Link with MASTER is down"));
         stage.engine.core_mut().standing.stale = false;
         assert_eq!(set(&mut stage), "-LOADING Redis is loading the dataset in memory");
-        assert_eq!(stage.say(2, "ping"), "+PONG");
+        assert_eq!(stage.say(2, "ping"), "-LOADING Redis is loading the dataset in memory");
+        assert_eq!(stage.say(2, "echo a"), "$a");
         stage.engine.core_mut().standing.loading = false;
+        stage.engine.core_mut().config.maxmemory = 0;
         stage.say(2, "client pause 100");
         assert_eq!(set(&mut stage), "nothing");
         stage.wait(std::time::Duration::from_millis(101));

@@ -29,6 +29,7 @@ mod decimal;
 mod dispatch;
 mod effect;
 mod engine;
+mod evict;
 mod gates;
 mod host;
 mod info;

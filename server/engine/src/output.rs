@@ -128,8 +128,7 @@ mod tests {
 
     #[test]
     fn a_long_output_is_sent_in_pieces() {
-        let mut output = Output::default();
-        output.bytes = vec![7; 300_000];
+        let mut output = Output { bytes: vec![7; 300_000], ..Output::default() };
         output.release();
         let mut sent = 0;
         while !output.sendable().is_empty() {

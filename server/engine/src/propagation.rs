@@ -28,7 +28,9 @@ pub struct Propagation {
     unit_commands: usize,
     depth: usize,
     form: Form,
-    rewritten: Vec<Vec<u8>>,
+    /// What `rewrite` was told, encoded one behind the other, and where each ends.
+    rewritten: Vec<u8>,
+    rewritten_ends: Vec<usize>,
     suppressed: bool,
 }
 
@@ -87,27 +89,37 @@ impl Propagation {
 
     pub(crate) fn nothing(&mut self) {
         self.form = Form::Nothing;
-        self.rewritten.clear();
+        self.forget_rewritten();
     }
 
     pub(crate) fn rewrite(&mut self, argv: &[&[u8]]) {
         self.form = Form::Rewritten;
-        let mut encoded = Vec::new();
-        encode_command(&mut encoded, argv);
-        self.rewritten.push(encoded);
+        encode_command(&mut self.rewritten, argv);
+        self.rewritten_ends.push(self.rewritten.len());
+    }
+
+    fn forget_rewritten(&mut self) {
+        self.rewritten.clear();
+        self.rewritten_ends.clear();
     }
 
     /// The running command is over: propagates it if it changed something (or forced it).
     pub(crate) fn settle(&mut self, db: DbIndex, argv: &[&[u8]], changed: bool) {
         let form = std::mem::take(&mut self.form);
         match form {
-            _ if !changed => self.rewritten.clear(),
+            _ if !changed => self.forget_rewritten(),
             Form::Nothing => {}
             Form::Verbatim => self.command(db, argv),
             Form::Rewritten => {
-                for encoded in std::mem::take(&mut self.rewritten) {
-                    self.encoded(db, &encoded);
+                let (bytes, ends) = (std::mem::take(&mut self.rewritten), std::mem::take(&mut self.rewritten_ends));
+                let mut from = 0;
+                for &end in &ends {
+                    self.encoded(db, &bytes[from..end]);
+                    from = end;
                 }
+                // Given back, so that the next command allocates nothing.
+                (self.rewritten, self.rewritten_ends) = (bytes, ends);
+                self.forget_rewritten();
             }
         }
     }

@@ -58,6 +58,9 @@ pub enum Refusal {
     /// A container does not know this subcommand.
     #[error("ERR unknown subcommand '{0}'. Try {1} HELP.")]
     UnknownSubcommand(String, String),
+    /// A container that reads its subcommands itself does not know this one, or not with so many arguments.
+    #[error("ERR unknown subcommand or wrong number of arguments for '{0}'. Try {1} HELP.")]
+    SubcommandSyntax(String, &'static str),
     /// `requirepass` is set and the session has not authenticated.
     #[error("NOAUTH Authentication required.")]
     NoAuth,

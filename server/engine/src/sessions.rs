@@ -96,7 +96,15 @@ impl Sessions {
         }
     }
 
+    /// Hands out the list; `give_back_ready` returns it, emptied, for the next turn.
     pub fn take_ready(&mut self) -> Vec<SessionId> {
         std::mem::take(&mut self.ready)
+    }
+
+    pub fn give_back_ready(&mut self, mut list: Vec<SessionId>) {
+        // Nobody is listed between the two calls; were it so, that list must not be lost.
+        list.clear();
+        list.append(&mut self.ready);
+        self.ready = list;
     }
 }

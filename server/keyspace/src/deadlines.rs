@@ -2,7 +2,7 @@
 //! It holds a second copy of each expiring key's name.
 
 use crate::UnixMs;
-use std::{borrow::Borrow, cmp::Ordering, collections::BTreeSet};
+use std::{borrow::Borrow, cmp::Ordering, collections::BTreeSet, ops::Bound};
 
 /// The expiring keys of one database.
 #[derive(Default)]
@@ -101,6 +101,17 @@ impl Deadlines {
     /// The soonest deadline and its key.
     pub fn first(&self) -> Option<(UnixMs, &[u8])> {
         self.order.first().map(Due::point)
+    }
+
+    /// The latest deadline and its key.
+    pub fn last(&self) -> Option<(UnixMs, &[u8])> {
+        self.order.last().map(Due::point)
+    }
+
+    /// The first key that is due at this instant or later.
+    pub fn next_from(&self, at: UnixMs) -> Option<&[u8]> {
+        let from: &dyn Point = &(at, &[][..]);
+        self.order.range::<dyn Point, _>((Bound::Included(from), Bound::Unbounded)).next().map(|due| &*due.key)
     }
 
     /// Bytes that one expiring key takes here, about: its tree slot and its name.

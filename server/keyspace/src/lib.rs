@@ -14,6 +14,7 @@
 mod access;
 mod db;
 mod deadlines;
+mod evict;
 mod keyspace;
 mod limits;
 mod snapshot;
@@ -23,6 +24,7 @@ mod value;
 
 pub use access::AccessMeter;
 pub use db::{Copied, Db, KeyHash, Replace, Ttl};
+pub use evict::{Candidates, Worst};
 pub use keyspace::{DbIndex, Discarded, ExpiryMode, Keyspace, NoSuchDb, Reaped};
 pub use limits::Limits;
 pub use snapshot::{Image, ImageSink, Progress};

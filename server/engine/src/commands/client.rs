@@ -151,6 +151,14 @@ const CLIENT: &[Command] = &[
         ..ROW
     },
     Command {
+        name: "caching",
+        arity: Exactly(3),
+        since: "6.0.0",
+        summary: "Instructs the server whether to track the keys in the next request.",
+        run: caching,
+        ..ROW
+    },
+    Command {
         name: "trackinginfo",
         arity: Exactly(2),
         since: "6.2.0",
@@ -475,6 +483,13 @@ fn tracking(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         return Err(Refusal::fixed("ERR Client tracking is not supported"));
     }
     Ok(Reply::Ok)
+}
+
+/// `CLIENT CACHING YES | NO`: nobody is in a tracking mode.
+fn caching(_: &mut Call<'_>) -> Result<Reply, Refusal> {
+    Err(Refusal::fixed(
+        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
+    ))
 }
 
 /// `CLIENT TRACKINGINFO`

@@ -103,11 +103,11 @@ fn apply(call: &mut Call<'_>, directive: &Directive) {
             let seed = call.db.keyspace().limits().seed;
             let limits = crate::engine::encodings(&call.core.config, seed);
             call.db.keyspace().set_limits(limits);
-            let meter = crate::engine::access_meter(&call.core.config);
+            let meter = crate::evict::access_meter(&call.core.config);
             call.db.keyspace().set_access_meter(meter);
         }
         Apply::Memory => {
-            let meter = crate::engine::access_meter(&call.core.config);
+            let meter = crate::evict::access_meter(&call.core.config);
             call.db.keyspace().set_access_meter(meter);
         }
         Apply::Trim => call.core.slow_log.trim(call.core.config.slowlog_max_len),

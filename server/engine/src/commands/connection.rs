@@ -17,7 +17,8 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "ping",
         arity: AtLeast(1),
-        flags: Flags::FAST.with(Flags::ANYTIME),
+        // Not while loading, nor without a master: whoever asks wants to know just that.
+        flags: Flags::FAST,
         summary: "Returns the server's liveliness response.",
         run: ping,
         ..ROW
@@ -189,7 +190,7 @@ fn greet(call: &mut Call<'_>) {
 
 /// `SELECT index`
 fn select(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let number = call.int(1).map_err(|_| Refusal::fixed("ERR invalid DB index"))?;
+    let number = call.int(1)?;
     let index: DbIndex = call.db.keyspace().index(number)?;
     call.session.db = index;
     Ok(Reply::Ok)
@@ -233,7 +234,7 @@ mod tests {
         check("echo hi", "$hi");
         check("select 15", "+OK");
         check("select 16", "-ERR DB index is out of range");
-        check("select x", "-ERR invalid DB index");
+        check("select x", "-ERR value is not an integer or out of range");
         check("reset", "+RESET");
         check(
             "auth a",

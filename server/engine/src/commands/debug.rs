@@ -67,7 +67,7 @@ fn debug(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         }
         (b"protocol", [kind]) => protocol(call, kind),
         (b"help", []) => help(call),
-        _ => Err(Refusal::UnknownSubcommand(String::from_utf8_lossy(call.argv[1]).into_owned(), "DEBUG".into())),
+        _ => Err(Refusal::SubcommandSyntax(String::from_utf8_lossy(call.argv[1]).into_owned(), "DEBUG")),
     }
 }
 
@@ -149,7 +149,7 @@ fn protocol(call: &mut Call<'_>, kind: &[u8]) -> Result<Reply, Refusal> {
     match kind.to_ascii_lowercase().as_slice() {
         b"string" => out.bulk(b"Hello World"),
         b"integer" => out.int(12345),
-        b"double" => out.double(3.141),
+        b"double" => out.double(3.25),
         b"null" => out.null(),
         b"array" => {
             out.array(3);
@@ -237,10 +237,10 @@ mod tests {
 
     #[test]
     fn subcommands() {
-        check("debug nosuch", "-ERR unknown subcommand 'nosuch'. Try DEBUG HELP.");
+        check("debug nosuch", "-ERR unknown subcommand or wrong number of arguments for 'nosuch'. Try DEBUG HELP.");
         check("debug object nosuch", "-ERR no such key");
         check("debug sleep x", "-ERR value is not a valid float");
-        check("debug protocol double", "$3.141");
+        check("debug protocol double", "$3.25");
         let mut stage = Stage::new();
         stage.say(1, "debug sleep 0.5");
         assert!(stage.effects.iter().any(|e| matches!(e, Effect::Sleep(time) if *time == Duration::from_millis(500))));

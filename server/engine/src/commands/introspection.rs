@@ -102,7 +102,7 @@ fn info(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     for name in names {
         match table.named(name) {
             Some(row) => write_entry(&mut call.out, table, row),
-            None => call.out.null_array(),
+            None => call.out.null(),
         }
     }
     Ok(Reply::Written)
@@ -219,12 +219,18 @@ fn categories(command: &Command) -> Vec<&'static str> {
     names
 }
 
+/// Flags that Redis has, too, and does not show.
+const HIDDEN: Flags = Flags::MAY_REPLICATE.with(Flags::PROTECTED);
+
 /// The ten fields of COMMAND INFO.
 fn write_entry(out: &mut Writer<'_>, table: &Table, row: Row) {
     let command = row.command;
     let (first, last, step) = command.keys.fixed();
-    let flags: Vec<&str> =
-        Flags::NAMED.iter().filter(|(flag, _)| command.flags.has(*flag)).map(|(_, name)| *name).collect();
+    let flags: Vec<&str> = Flags::NAMED
+        .iter()
+        .filter(|(flag, _)| command.flags.has(*flag) && !HIDDEN.has(*flag))
+        .map(|(_, name)| *name)
+        .collect();
     out.array(10);
     out.bulk(row.name.as_bytes());
     out.int(command.arity.as_int());
@@ -240,10 +246,10 @@ fn write_entry(out: &mut Writer<'_>, table: &Table, row: Row) {
     for category in categories {
         out.simple(&format!("@{category}"));
     }
-    out.array(0);
+    out.set(0);
     write_key_specs(out, command);
     let subcommands = table.subcommands(row);
-    out.array(subcommands.len());
+    out.set(subcommands.len());
     for subcommand in subcommands {
         write_entry(out, table, *subcommand);
     }
@@ -272,7 +278,7 @@ fn write_key_specs(out: &mut Writer<'_>, command: &Command) {
         Keys::Counted { count } => vec![counted(count)],
         Keys::StoreCounted { count } => vec![range(1, 0, 1), counted(count)],
         Keys::Custom(_) => {
-            out.array(1);
+            out.set(1);
             out.map(3);
             out.bulk(b"flags");
             write_key_flags(out, command);
@@ -287,7 +293,7 @@ fn write_key_specs(out: &mut Writer<'_>, command: &Command) {
             return;
         }
     };
-    out.array(specs.len());
+    out.set(specs.len());
     for (begin, (kind, fields)) in specs {
         out.map(3);
         out.bulk(b"flags");
@@ -344,7 +350,7 @@ mod tests {
             "command info watch nosuch",
             "[[$watch :-2 [+noscript +loading +stale +fast +allow_busy] :1 :-1 :1 [+@fast +@transaction] [] \
              [[$flags [+RO +access] $begin_search [$type $index $spec [$index :1]] $find_keys [$type $range $spec \
-             [$lastkey :-1 $keystep :1 $limit :0]]]] []] nil-array]",
+             [$lastkey :-1 $keystep :1 $limit :0]]]] []] nil]",
         );
         check("command list filterby pattern watch", "[$watch]");
         check("command getkeys watch a b", "[$a $b]");

@@ -20,6 +20,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "slowlog",
         arity: AtLeast(2),
+        flags: Flags::NONE,
         complexity: "Depends on subcommand.",
         summary: "A container for slow log commands.",
         subcommands: SLOWLOG,
@@ -28,6 +29,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "latency",
         arity: AtLeast(2),
+        flags: Flags::NONE,
         since: "2.8.13",
         complexity: "Depends on subcommand.",
         summary: "A container for latency diagnostics commands.",
@@ -37,7 +39,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "memory",
         arity: AtLeast(2),
-        flags: Flags::READONLY,
+        flags: Flags::NONE,
         since: "4.0.0",
         complexity: "Depends on subcommand.",
         summary: "A container for memory diagnostics commands.",
@@ -143,7 +145,7 @@ fn help(call: &mut Call<'_>, container: &str, subcommands: &[Command]) -> Result
 fn slowlog_get(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let count = match call.argv.len() {
         2 => 10,
-        3 => call.int(2)?,
+        3 => call.int(2).unwrap_or(-2),
         _ => return Err(call.arity()),
     };
     let count = match count {
@@ -244,6 +246,7 @@ mod tests {
     fn logs_answer_honestly_when_empty() {
         check("slowlog len", ":0");
         check("slowlog get", "[]");
+        check("slowlog get x", "-ERR count should be greater than or equal to -1");
         check("slowlog get -2", "-ERR count should be greater than or equal to -1");
         check("latency latest", "[]");
         check("latency reset", ":0");

@@ -89,6 +89,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "pubsub",
         arity: AtLeast(2),
+        flags: Flags::NONE,
         since: "2.8.0",
         complexity: "Depends on subcommand.",
         summary: "A container for Pub/Sub commands.",
@@ -227,7 +228,7 @@ fn channels(call: &mut Call<'_>, topic: Topic) -> Result<Reply, Refusal> {
     let pattern = match &call.argv[2..] {
         [] => None,
         [pattern] => Some(*pattern),
-        _ => return Err(call.arity()),
+        _ => return Err(Refusal::SubcommandSyntax(String::from_utf8_lossy(call.argv[1]).into_owned(), "PUBSUB")),
     };
     let names: Vec<&[u8]> = call
         .core
