@@ -89,6 +89,9 @@ impl Engine {
     /// Ends a turn: everything in `outputs` is new.
     pub fn finish(&mut self, outputs: &mut Outputs) {
         self.timeouts();
+        if self.core.replication_deadline().is_some_and(|due| due <= self.core.now.mono) {
+            self.core.replication_tick(&mut self.keyspace);
+        }
         self.go_on();
         self.core.reap(&mut self.keyspace, None);
         self.serve();
@@ -119,7 +122,8 @@ impl Engine {
         if !own.is_empty() {
             pieces.push(own);
         }
-        if session.is_replica() {
+        if session.is_replica() && own.len() == session.output.waiting() {
+            // The stream stands behind what was said before it, and waits if that is held.
             let stream = self.core.replica_stream(id);
             if !stream.is_empty() {
                 pieces.push(stream);

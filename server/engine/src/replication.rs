@@ -15,6 +15,8 @@ mod control;
 mod downstream;
 mod info;
 mod orders;
+#[cfg(test)]
+mod tests;
 mod upstream;
 
 use std::time::Duration;
@@ -52,7 +54,9 @@ pub struct Replication {
     fence: Option<Fence>,
     /// FAILOVER, while it is under way.
     failover: Option<Failover>,
-    /// Can the node vouch for its dataset (I10)? Only asked of a node of a group.
+    /// Does a node of a group remember its promises?
+    memory: Memory,
+    /// Can the node vouch for its dataset (I10)? Only asked of a node of a group; not before it is loaded.
     data_known: bool,
     /// How many bytes of the turn's stream the history has.
     fed: usize,
@@ -103,6 +107,7 @@ impl Replication {
             phase: None,
             fence: None,
             failover: None,
+            memory: Memory::Lost,
             data_known: false,
             fed: 0,
             stream_db: DbIndex(0),
@@ -141,7 +146,7 @@ impl Core {
     pub fn join_group(&mut self, group: &str, node_id: &str, kept: Durable, memory: Memory) {
         node_id.clone_into(&mut self.replication.node_id);
         self.replication.fence = Some(Fence::boot(group, kept, Epoch(0)));
-        self.replication.data_known = memory == Memory::Kept;
+        self.replication.memory = memory;
         self.replication.history.record(self.config.repl_backlog_size);
         self.standing.read_only = true;
     }
@@ -159,7 +164,8 @@ impl Core {
         match (&mut self.replication.fence, following) {
             (Some(fence), _) => {
                 fence.prove(found.map_or(Epoch(0), |found| found.epoch));
-                self.replication.data_known &= found.is_some();
+                self.replication.data_known = found.is_some() && self.replication.memory == Memory::Kept;
+                self.replication.version += 1;
             }
             (None, Some(master)) => self.follow(keyspace, quorate_replication::Address::new(master.host, master.port)),
             (None, None) if found.is_some() => {

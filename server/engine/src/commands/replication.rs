@@ -177,7 +177,7 @@ fn start(call: &mut Call<'_>, held: Option<Held>, by: AskedBy) -> Result<Reply, 
         NodeRole::Master if !call.core.is_failing_over() => {}
         _ => return Err(Refusal::fixed("NOMASTERLINK Can't SYNC while not connected with my master")),
     }
-    if !call.session.output.sendable().is_empty() || !call.out.is_empty() {
+    if !call.out.is_empty() {
         return Err(Refusal::err("SYNC and PSYNC are invalid with pending output"));
     }
     if let Some(line) = call.core.psync(call.session, held, by) {
@@ -302,7 +302,8 @@ fn wait(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     if acked >= wanted {
         return Ok(Reply::Int(acked));
     }
-    if !call.timed_out() {
+    if call.wake.is_none() {
+        // Once: asking again at each acknowledgement would never end while one replica is missing.
         call.core.ask_for_acks();
     }
     call.block_on_acks(timeout, Reply::Int(acked))

@@ -239,7 +239,6 @@ impl Core {
             }
             Change::Follow(master) => self.follow_unless_following(keyspace, master),
             Change::Pause => {
-                self.ask_for_acks();
                 let until = self.replication.fence.as_ref().and_then(Fence::due).expect("it was just paused");
                 self.pause = Some(Pause { until, what: Paused::Writes });
             }

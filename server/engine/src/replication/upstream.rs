@@ -252,12 +252,12 @@ impl Core {
         self.replication.ack_wanted = true;
     }
 
-    /// What PSYNC may ask to continue: nothing when there is nothing, or when it cannot be vouched for (I10).
+    /// What PSYNC may ask to continue: nothing when it cannot be vouched for (I10).
     fn continuable(&self) -> Option<Held> {
         let replication = &self.replication;
         let vouched = replication.fence.is_none() || replication.data_known;
         let held = Held { offset: self.stream_position(), ..replication.history.held() };
-        (vouched && held.offset.0 > 0).then_some(held)
+        vouched.then_some(held)
     }
 
     fn introduction(&self) -> Introduction {
