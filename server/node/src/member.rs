@@ -44,7 +44,7 @@ impl Member {
         let mailbox = mailbox.clone();
         let agent = Agent::start(settings, move |control| mailbox.send(Mail::Control(control)));
         let agent = agent.map_err(|error| NodeError::System("the agent's thread", error))?;
-        Ok(Some(Member { agent, vitals, published: 0, refreshed_at: Duration::ZERO }))
+        Ok(Some(Member { agent, vitals, published: u64::MAX, refreshed_at: Duration::ZERO }))
     }
 
     /// The loop begins a turn: from now on the engine is busy.

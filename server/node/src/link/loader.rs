@@ -53,11 +53,14 @@ impl Loader {
         let work = move || {
             let options = LoadOptions { now: keyspace.now(), expired: ExpiredKeys::Keep, checksum: Checksum::Crc64 };
             let outcome = load(&mut source, &mut keyspace, &options);
+            // The RDB ends before the payload does (its mark comes after it): whoever waits, waits for the payload's end.
+            let complete = source.read_to_end();
             if for_thread.cancelled.load(Ordering::Relaxed) {
                 return;
             }
             let input = match outcome {
-                Ok(info) => LinkInput::Loaded { held, keyspace, info },
+                Ok(info) if complete => LinkInput::Loaded { held, keyspace, info },
+                Ok(_) => return,
                 Err(error) => LinkInput::LoadFailed { held, why: error.to_string() },
             };
             mail.send(Mail::Link(input));
@@ -100,6 +103,22 @@ struct Source {
     ended: bool,
 }
 
+impl Source {
+    /// Takes what is left; returns whether it ended as it should.
+    fn read_to_end(&mut self) -> bool {
+        loop {
+            match self.fill_buf() {
+                Ok([]) => return true,
+                Ok(left) => {
+                    let count = left.len();
+                    self.consume(count);
+                }
+                Err(_) => return false,
+            }
+        }
+    }
+}
+
 impl BufRead for Source {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.at == self.piece.len() && !self.ended {
@@ -129,5 +148,72 @@ impl Read for Source {
         into[..count].copy_from_slice(&self.piece[self.at..self.at + count]);
         self.consume(count);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use mio::{Poll, Token, Waker};
+    use quorate_keyspace::{Limits, UnixMs};
+    use quorate_persist::rdb::RdbHeader;
+    use quorate_persist::rdb::seal::Sealer;
+    use quorate_persist::rdb::write::{Compression, RdbWriter};
+    use quorate_replication::{Offset, ReplId};
+
+    use super::*;
+
+    fn empty_rdb() -> Vec<u8> {
+        use quorate_keyspace::ImageSink as _;
+        let mut writer = RdbWriter::new(&RdbHeader::default(), Vec::new(), Compression::None);
+        writer.finish();
+        let (mut sealer, mut rdb) = (Sealer::new(Checksum::Crc64), Vec::new());
+        sealer.seal(&writer.drain(), &mut rdb);
+        sealer.finish(&mut rdb);
+        rdb
+    }
+
+    fn start() -> (Loader, Receiver<Mail>, Poll) {
+        let poll = Poll::new().expect("epoll");
+        let (mailbox, mail) = Mailbox::new(Waker::new(poll.registry(), Token(0)).expect("a waker"));
+        let mut keyspace =
+            Keyspace::new(16, Limits::new(quorate_collections::HashSeed([1, 2])), fastrand::Rng::with_seed(1));
+        keyspace.set_now(UnixMs(1));
+        let held = Held { replid: ReplId::from_random([1; 20]), offset: Offset(9) };
+        (Loader::start(held, Box::new(keyspace), mailbox), mail, poll)
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// The RDB says where it ends, and the payload's mark comes behind that, perhaps much later: an outcome told before would meet a
+    /// follower that is still receiving, and be lost.
+    #[test]
+    fn the_outcome_waits_for_the_payloads_end() {
+        let (loader, mail, _poll) = start();
+        loader.feed(empty_rdb());
+        let deadline = Instant::now() + PATIENCE;
+        while loader.waiting() > 0 {
+            assert!(Instant::now() < deadline);
+            std::thread::yield_now();
+        }
+        assert!(mail.recv_timeout(Duration::from_millis(100)).is_err());
+        loader.end();
+        let outcome = mail.recv_timeout(PATIENCE).expect("an outcome");
+        assert!(matches!(outcome, Mail::Link(LinkInput::Loaded { .. })), "{outcome:?}");
+    }
+
+    #[test]
+    fn damage_is_told_and_a_cancelled_load_says_nothing() {
+        let (loader, mail, _poll) = start();
+        loader.feed(b"REDIS0010 nonsense".to_vec());
+        loader.end();
+        let outcome = mail.recv_timeout(PATIENCE).expect("an outcome");
+        assert!(matches!(outcome, Mail::Link(LinkInput::LoadFailed { .. })), "{outcome:?}");
+
+        let (loader, mail, _poll) = start();
+        loader.feed(empty_rdb());
+        loader.cancel();
+        assert!(mail.recv_timeout(PATIENCE).is_err(), "the thread ended and its mailbox with it");
     }
 }

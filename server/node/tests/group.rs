@@ -1,0 +1,253 @@
+//! Nodes of a group under the orders of a sentinel, played by the tests through the agent: fences, promotions, handovers.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use quorate_rpc::v1::agent_client::AgentClient;
+use quorate_rpc::v1::{
+    AssignRequest, CatchUpRequest, DescribeRequest, NodeReport, NodeRole, PauseRequest, PromiseRequest, ResumeRequest,
+};
+use support::{PATIENCE, Server, be_a_node_if_asked, wait_until};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+/// Not a test of its own: what `Server::ours` starts.
+#[test]
+fn a_node_for_the_other_tests() {
+    be_a_node_if_asked();
+}
+
+const READONLY: &str = "-READONLY You can't write against a read only replica.";
+
+/// A sentinel's hand on one node.
+struct Hand {
+    runtime: tokio::runtime::Runtime,
+    agent: AgentClient<Channel>,
+}
+
+type Answer = Result<NodeReport, Status>;
+
+impl Hand {
+    fn on(server: &Server) -> Hand {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let address = format!("http://127.0.0.1:{}", server.port + 1000);
+        let agent = runtime.block_on(AgentClient::connect(address)).expect("the agent listens");
+        Hand { runtime, agent }
+    }
+
+    fn describe(&mut self) -> NodeReport {
+        let answer = self.runtime.block_on(self.agent.describe(DescribeRequest {}));
+        answer.expect("a report").into_inner()
+    }
+
+    fn promise(&mut self, epoch: u64) -> Answer {
+        let request = PromiseRequest { group: "main".into(), epoch };
+        self.runtime.block_on(self.agent.promise(request)).map(tonic::Response::into_inner)
+    }
+
+    fn master(&mut self, epoch: u64) -> Answer {
+        self.assign(epoch, NodeRole::Master, 0)
+    }
+
+    fn replica_of(&mut self, epoch: u64, master: &Server) -> Answer {
+        self.assign(epoch, NodeRole::Replica, master.port.into())
+    }
+
+    fn assign(&mut self, epoch: u64, role: NodeRole, master_port: u32) -> Answer {
+        let (group, master_host) = ("main".into(), "127.0.0.1".into());
+        let request = AssignRequest { group, epoch, role: role.into(), master_host, master_port };
+        self.runtime.block_on(self.agent.assign(request)).map(tonic::Response::into_inner)
+    }
+
+    fn pause(&mut self, epoch: u64, time: Duration) -> Answer {
+        let request = PauseRequest { group: "main".into(), epoch, timeout_ms: time.as_millis() as u32 };
+        self.runtime.block_on(self.agent.pause(request)).map(tonic::Response::into_inner)
+    }
+
+    fn resume(&mut self, epoch: u64) -> Answer {
+        let request = ResumeRequest { group: "main".into(), epoch };
+        self.runtime.block_on(self.agent.resume(request)).map(tonic::Response::into_inner)
+    }
+
+    fn catch_up(&mut self, to: &NodeReport) -> NodeReport {
+        let request = CatchUpRequest { replid: to.replid.clone(), offset: to.offset, timeout_ms: 20_000 };
+        let answer = self.runtime.block_on(self.agent.catch_up(request));
+        answer.expect("a report").into_inner()
+    }
+
+    fn wait_until(&mut self, what: &str, mut check: impl FnMut(&NodeReport) -> bool) -> NodeReport {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let report = self.describe();
+            if check(&report) {
+                return report;
+            }
+            assert!(Instant::now() < deadline, "not {what}: {report:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn node() -> Server {
+    Server::ours("--group main")
+}
+
+/// A master in epoch 1 with some data, and a replica that follows it.
+fn pair() -> (Server, Server) {
+    let (master, replica) = (node(), node());
+    Hand::on(&master).master(1).expect("assigned");
+    assert_eq!(master.say("set a 1"), "+OK");
+    let mut hand = Hand::on(&replica);
+    hand.replica_of(1, &master).expect("assigned");
+    hand.wait_until("in step", |report| report.link_up && report.data_epoch == 1);
+    (master, replica)
+}
+
+/// I10, I11: a node boots fenced, and one without data says that it cannot vouch for any.
+#[test]
+fn a_node_boots_fenced_until_it_is_told_what_it_is() {
+    let node = node();
+    let report = Hand::on(&node).describe();
+    assert_eq!((report.role(), report.epoch, report.data_known), (NodeRole::Fenced, 0, false));
+    assert_eq!(node.say("set a 1"), READONLY);
+    assert_eq!((node.info("role"), node.info("quorate_state")), ("slave".into(), "fenced".into()));
+    assert_eq!(node.say("role"), "[$slave $ :0 $connect :-1]");
+    assert!(node.say("replicaof no one").starts_with("-ERR REPLICAOF not allowed"));
+    assert!(node.say("failover").starts_with("-ERR FAILOVER not allowed"));
+
+    let report = Hand::on(&node).master(1).expect("assigned");
+    assert_eq!((report.role(), report.epoch, report.data_known, report.data_epoch), (NodeRole::Master, 1, true, 1));
+    assert_eq!(node.say("set a 1"), "+OK");
+    assert_eq!(node.info("quorate_state"), "master");
+}
+
+/// I2: whoever promised a higher epoch serves nothing below it, and remembers after a crash.
+#[test]
+fn a_promise_fences_and_outlives_a_crash() {
+    let (mut master, replica) = pair();
+    let mut client = master.client();
+    let report = Hand::on(&master).promise(2).expect("promised");
+    assert_eq!((report.role(), report.epoch, report.promised_epoch), (NodeRole::Fenced, 1, 2));
+    assert!(client.closed(), "clients of a fenced master are sent to look for the new one");
+    assert_eq!(master.say("set a 2"), READONLY);
+    Hand::on(&replica).wait_until("cut", |report| !report.link_up);
+    let refused = Hand::on(&master).master(1).expect_err("an old epoch");
+    assert_eq!((refused.code(), refused.message()), (Code::FailedPrecondition, "epoch 2 was promised"));
+
+    master.kill();
+    master.restart();
+    let report = Hand::on(&master).describe();
+    assert_eq!((report.role(), report.epoch, report.promised_epoch), (NodeRole::Fenced, 1, 2));
+    // It kept no data (this node saves none): it does not claim any (I10).
+    assert!(!report.data_known);
+    let refused = Hand::on(&master).promise(1).expect_err("an old epoch");
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+}
+
+/// I4, I10, I12: a master dies, its replica is promoted, and the old one comes back empty: it wipes nobody.
+#[test]
+fn a_master_reborn_empty_follows_and_wipes_nobody() {
+    let (mut old, new) = pair();
+    let mut hand = Hand::on(&new);
+    old.kill();
+    let promised = hand.promise(2).expect("promised");
+    assert_eq!((promised.data_epoch, promised.data_known), (1, true));
+    hand.master(2).expect("assigned");
+    assert_eq!(new.say("set b 2"), "+OK");
+    old.restart();
+    assert_eq!(old.say("set c 3"), READONLY);
+    let mut old_hand = Hand::on(&old);
+    old_hand.replica_of(2, &new).expect("assigned");
+    let report = old_hand.wait_until("in step", |report| report.link_up && report.data_epoch == 2);
+    assert!(report.data_known);
+    assert_eq!((old.say("get a"), old.say("get b"), new.say("get a")), ("$1".into(), "$2".into(), "$1".into()));
+}
+
+/// I2: a replica assigned in an epoch does not follow a node that does not serve it.
+#[test]
+fn a_replica_of_a_new_epoch_refuses_the_old_master() {
+    let (master, replica) = pair();
+    let mut hand = Hand::on(&replica);
+    hand.promise(2).expect("promised");
+    hand.replica_of(2, &master).expect("assigned");
+    master.say("set a stale");
+    std::thread::sleep(Duration::from_millis(300)); // a dozen attempts at least
+    assert!(!hand.describe().link_up);
+    assert_eq!(replica.say("get a"), "$1");
+    Hand::on(&master).master(2).expect("now it serves that epoch");
+    hand.wait_until("in step", |report| report.link_up && report.data_epoch == 2);
+    wait_until(|| if replica.say("get a") == "$stale" { Ok(()) } else { Err("not yet".into()) });
+}
+
+#[test]
+fn a_pause_stops_the_offset_and_ends_by_itself() {
+    let (master, _replica) = pair();
+    let mut hand = Hand::on(&master);
+    let paused = hand.pause(1, Duration::from_millis(400)).expect("paused");
+    assert!(paused.paused);
+    let (mut client, since) = (master.client(), Instant::now());
+    client.send(&[b"SET", b"a", b"2"]);
+    while since.elapsed() < Duration::from_millis(200) {
+        assert_eq!(hand.describe().offset, paused.offset);
+    }
+    assert_eq!(client.hear().to_string(), "+OK");
+    assert!(since.elapsed() >= Duration::from_millis(300), "the pause held the write");
+
+    hand.pause(1, Duration::from_secs(3600)).expect("paused");
+    client.send(&[b"SET", b"a", b"3"]);
+    hand.resume(1).expect("resumed");
+    assert_eq!(client.hear().to_string(), "+OK");
+    assert_eq!(hand.pause(2, Duration::from_secs(1)).expect_err("another epoch").code(), Code::FailedPrecondition);
+}
+
+/// The planned failover: pause, catch up, promise, promote, repoint. Nothing acknowledged is lost, and the old master goes on by partial resync.
+#[test]
+fn a_handover_loses_nothing() {
+    let (old, new) = pair();
+    let (mut old_hand, mut new_hand) = (Hand::on(&old), Hand::on(&new));
+    let mut writer = old.client();
+    let mut acknowledged = 0;
+    for _ in 0..200 {
+        assert!(writer.say("incr counter").starts_with(':'));
+        acknowledged += 1;
+    }
+    let began = Instant::now();
+    let paused = old_hand.pause(1, Duration::from_secs(20)).expect("paused");
+    writer.send(&[b"INCR", b"counter"]);
+    let caught_up = new_hand.catch_up(&paused);
+    assert_eq!((caught_up.offset, caught_up.replid), (paused.offset, paused.replid));
+    old_hand.promise(2).expect("promised");
+    assert!(writer.closed(), "a write that was never run is never acknowledged");
+    new_hand.master(2).expect("promoted");
+    assert_eq!(new.say("incr counter"), format!(":{}", acknowledged + 1));
+    let took = began.elapsed();
+    old_hand.replica_of(2, &new).expect("repointed");
+    let report = old_hand.wait_until("in step", |report| report.link_up && report.data_epoch == 2);
+    assert_eq!(
+        (report.role(), new.info("sync_partial_ok"), new.info("sync_full")),
+        (NodeRole::Replica, "1".into(), "0".into())
+    );
+    wait_until(
+        || if old.say("get counter") == format!("${}", acknowledged + 1) { Ok(()) } else { Err("behind".into()) },
+    );
+    println!("handover: {took:?}");
+}
+
+/// I12: a former master with a tail that nobody has drops it and resynchronises whole.
+#[test]
+fn a_former_masters_tail_is_dropped() {
+    let (old, new) = pair();
+    let mut new_hand = Hand::on(&new);
+    new_hand.promise(2).expect("promised"); // the link is cut: what follows reaches nobody
+    assert_eq!(old.say("set tail lost"), "+OK");
+    new_hand.master(2).expect("promoted");
+    assert_eq!(new.say("set b 2"), "+OK");
+    let mut old_hand = Hand::on(&old);
+    let client = old.client();
+    old_hand.replica_of(2, &new).expect("demoted");
+    assert!({ client }.closed(), "clients of a demoted master are sent to look for the new one");
+    old_hand.wait_until("in step", |report| report.link_up && report.data_epoch == 2);
+    assert_eq!((old.say("get tail"), old.say("get b")), ("nil".into(), "$2".into()));
+    assert_eq!(new.info("sync_full"), "1");
+}

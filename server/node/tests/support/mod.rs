@@ -1,0 +1,210 @@
+//! Nodes as processes for the tests of this folder: ours (this test program, started again) and real Redis servers. Loopback, free ports,
+//! a temporary directory each, killed by pid when they go out of scope.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use quorate_config::ServerConfig;
+use quorate_resp::{Value, encode_command, split_line};
+
+/// How long anything may take on a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The options of a node that this program shall be, one a line.
+const OPTIONS: &str = "QUORATE_TEST_NODE";
+
+/// Becomes a node if this process was started to be one. A test of this name stands in every file that uses `Server::ours`.
+pub fn be_a_node_if_asked() {
+    let Ok(options) = std::env::var(OPTIONS) else { return };
+    let options: Vec<String> = options.lines().map(str::to_owned).collect();
+    let config = ServerConfig::load(None, &options, &mut |_| unreachable!("nothing is included")).expect("options");
+    quorate_node::run(config, None).expect("the node runs");
+}
+
+/// A server process.
+pub struct Server {
+    pub port: u16,
+    pub dir: tempfile::TempDir,
+    child: Child,
+    start: Box<dyn Fn(&std::path::Path) -> Command + Send>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port that nobody listens on, and whose agent's port (1000 above) is free too. Below the range that the kernel takes for outgoing
+/// connections (32768), and each handed out once by this process.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 12_000 + (std::process::id() % 18) as u16 * 1000;
+    for _ in 0..1000 {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 1000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("127.0.0.1", port + 1000)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port");
+}
+
+impl Server {
+    /// One of our nodes. `options` as on a command line, separated by blanks.
+    pub fn ours(options: &str) -> Server {
+        let port = free_port();
+        let options = format!("--port {port} --bind 127.0.0.1 --save \"\" {options}");
+        let words = split_line(options.as_bytes()).expect("balanced quotes");
+        let words: Vec<String> = words.into_iter().map(|word| String::from_utf8(word).expect("text")).collect();
+        Server::start(port, move |dir| {
+            let mut command = Command::new(std::env::current_exe().expect("this program"));
+            let all = [words.join("\n"), format!("--dir\n{}", dir.display())].join("\n");
+            command.args(["--exact", "a_node_for_the_other_tests", "--nocapture"]).env(OPTIONS, all);
+            command
+        })
+    }
+
+    /// A real Redis.
+    pub fn redis(options: &str) -> Server {
+        let port = free_port();
+        let options: Vec<String> = options.split_whitespace().map(str::to_owned).collect();
+        Server::start(port, move |dir| {
+            let mut command = Command::new("redis-server");
+            command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+            command.args(["--repl-diskless-sync-delay", "0", "--dir"]).arg(dir).args(&options);
+            command
+        })
+    }
+
+    fn start(port: u16, start: impl Fn(&std::path::Path) -> Command + Send + 'static) -> Server {
+        let dir = tempfile::tempdir().expect("a directory");
+        let start: Box<dyn Fn(&std::path::Path) -> Command + Send> = Box::new(start);
+        let child = spawn(start(dir.path()));
+        let mut server = Server { port, dir, child, start };
+        server.wait_for_port();
+        server
+    }
+
+    fn wait_for_port(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let ended = self.child.try_wait().expect("a child of ours");
+            assert!(ended.is_none(), "the server on {} ended: {ended:?}", self.port);
+            assert!(Instant::now() < deadline, "nobody listens on {}", self.port);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+
+    /// Starts it again on the same directory, after [`Server::kill`].
+    pub fn restart(&mut self) {
+        self.child = spawn((self.start)(self.dir.path()));
+        self.wait_for_port();
+    }
+
+    /// A connection.
+    pub fn client(&self) -> Client {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_nodelay(true).expect("no delay");
+        Client { stream, unread: Vec::new() }
+    }
+
+    /// Says one command on a connection of its own.
+    pub fn say(&self, command: &str) -> String {
+        self.client().say(command)
+    }
+
+    /// A field of INFO.
+    pub fn info(&self, field: &str) -> String {
+        let text = self.client().ask(&[b"INFO", b"everything"]);
+        let text = String::from_utf8_lossy(text.bytes().expect("INFO is text")).into_owned();
+        let found = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        found.unwrap_or_else(|| panic!("INFO has no {field}")).trim().to_owned()
+    }
+
+    /// Waits until a field of INFO has this value.
+    pub fn wait_for(&self, field: &str, value: &str) {
+        wait_until(|| match self.info(field) {
+            now if now == value => Ok(()),
+            now => Err(format!("{field} is {now}, not {value}")),
+        });
+    }
+}
+
+fn spawn(mut command: Command) -> Child {
+    let quiet = std::env::var_os("QUORATE_TEST_LOUD").is_none();
+    if quiet {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+    }
+    let name = command.get_program().to_string_lossy().into_owned();
+    command.spawn().unwrap_or_else(|error| {
+        panic!("{name} cannot be started: {error}. These tests want a real Redis 7: apt-get install redis-server")
+    })
+}
+
+/// Polls until `check` is content.
+pub fn wait_until(mut check: impl FnMut() -> Result<(), String>) {
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(why) = check() {
+        assert!(Instant::now() < deadline, "after {PATIENCE:?}: {why}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A connection that speaks RESP2.
+pub struct Client {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+impl Client {
+    /// Says a command and reads its reply, in its short form.
+    pub fn say(&mut self, command: &str) -> String {
+        let words = split_line(command.as_bytes()).expect("balanced quotes");
+        let argv: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        self.ask(&argv).to_string()
+    }
+
+    /// Says a command and reads its reply.
+    pub fn ask(&mut self, argv: &[&[u8]]) -> Value {
+        self.send(argv);
+        self.hear()
+    }
+
+    /// Says a command.
+    pub fn send(&mut self, argv: &[&[u8]]) {
+        let mut bytes = Vec::new();
+        encode_command(&mut bytes, argv);
+        self.stream.write_all(&bytes).expect("sent");
+    }
+
+    /// Waits for the server to close the connection without another word.
+    pub fn closed(&mut self) -> bool {
+        let mut piece = [0; 64];
+        self.unread.is_empty() && matches!(self.stream.read(&mut piece), Ok(0) | Err(_))
+    }
+
+    /// Reads a reply.
+    pub fn hear(&mut self) -> Value {
+        loop {
+            if let Some((value, taken)) = Value::decode(&self.unread).expect("RESP") {
+                self.unread.drain(..taken);
+                return value;
+            }
+            let mut piece = [0; 64 << 10];
+            let count = self.stream.read(&mut piece).expect("a reply in time");
+            assert!(count > 0, "the server closed the connection");
+            self.unread.extend_from_slice(&piece[..count]);
+        }
+    }
+}
