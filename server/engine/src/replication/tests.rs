@@ -186,8 +186,7 @@ impl World {
             }
             LinkTask::PayloadEnds => {
                 let (held, mut keyspace, bytes) = self.nodes[at].payload.take().expect("a payload has begun");
-                let options =
-                    LoadOptions { now: self.now.wall, expired: ExpiredKeys::Keep, checksum: Checksum::Crc64 };
+                let options = LoadOptions { now: self.now.wall, expired: ExpiredKeys::Keep, checksum: Checksum::Crc64 };
                 let info = load(&mut &bytes[..], &mut keyspace, &options).expect("a snapshot loads");
                 self.nodes[at].events.push_back(Event::Loaded(held, keyspace, info));
             }
@@ -449,7 +448,8 @@ fn feed(engine: &mut Engine, event: Event) {
 /// Two databases, a transaction, a rewritten command.
 fn write_some(world: &mut World, at: usize) {
     let id = world.session_of(at);
-    for command in ["set a 1", "incr n", "select 3", "set c x ex 1000", "multi", "incr n", "select 0", "incr n", "exec"] {
+    for command in ["set a 1", "incr n", "select 3", "set c x ex 1000", "multi", "incr n", "select 0", "incr n", "exec"]
+    {
         let reply = world.say_as(at, id, command);
         assert!(!reply.starts_with('-'), "{command}: {reply}");
     }
