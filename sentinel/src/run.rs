@@ -34,9 +34,9 @@ use crate::{
     entry::{Entrance, Standing},
     founding::Seat,
     front,
-    keeper::Keeper,
+    keeper::{Admission, Keeper},
     nodes::{Eyes, Hands, Me, SeenSender},
-    office::{self, Office},
+    office::{self, Desk, Doors, Office},
     order::{Order, Orders, Refusal},
     peers::{Badge, MESSAGE_MOST, Peers, observe::Observer, server::PeerService},
     plane::Plane,
@@ -110,7 +110,6 @@ async fn signalled() {
 
 async fn serve(config: SentinelConfig, limbs: Limbs, quit: impl Future<Output = ()>) -> Result<(), RunError> {
     let clock = Clock::default();
-    let secret = Some(config.secret.as_str()).filter(|secret| !secret.is_empty());
     let badge = Badge::new(&config.secret, None).map_err(RunError::Config)?;
     let Opened { store, identity, recovered } = Store::open(Path::new(&config.dir))?;
     let (me, others) = seats(&config, &identity.sentinel_id)?;
@@ -148,45 +147,7 @@ async fn serve(config: SentinelConfig, limbs: Limbs, quit: impl Future<Output = 
         ended = rooms.join_next() => return Err(ended_room(ended)),
     };
 
-    let badge = Badge::new(&config.secret, Some(&membership.cluster_id)).map_err(RunError::Config)?;
-    let hello = v1::PeerHello {
-        cluster_id: membership.cluster_id.clone(),
-        raft_id: membership.raft_id,
-        sentinel_id: identity.sentinel_id.clone(),
-    };
-    let peers = Peers::new(hello, badge.clone(), handle.clone(), clock);
-    // Set once, here.
-    let _ = plane.peers.set(peers.clone());
-    let (observer, news) = mpsc::channel(1024);
-    let resp = me.resp.parse().map_err(|why| RunError::Config(format!("{}: {why}", me.resp)))?;
-    let who = Me { sentinel_id: identity.sentinel_id.clone(), resp };
-    let (eyes, hands) = limbs(clock, who, secret.map(Into::into), doors.seen.clone());
-    let desk_of = Office {
-        me: registry::RaftId(membership.raft_id),
-        driver: handle.clone(),
-        clock,
-        watch: plane.watch.clone(),
-        eyes,
-        hands,
-        observer,
-    };
-    let reporter = Observer {
-        raft_id: membership.raft_id,
-        sentinel_id: identity.sentinel_id.clone(),
-        badge,
-        driver: handle.clone(),
-        watch: plane.watch.clone(),
-        clock,
-    };
-    let keeper =
-        Keeper { driver: handle.clone(), peers: peers.clone(), clock, cluster_id: membership.cluster_id.clone() };
-    rooms.spawn(room("the office", desk_of.run(desk)));
-    rooms.spawn(room("the observer", reporter.run(news)));
-    rooms.spawn(room("the keeper", keeper.run(wishes)));
-    rooms.spawn(room("the links", link_members(handle.clone(), peers.clone(), membership.clone())));
-    // Ends when its work is done; it is no room.
-    tokio::spawn(nominate(config.groups.clone(), config.peers.len().max(1), plane.clone()));
-
+    let peers = furnish(&mut rooms, &config, &plane, &membership, &me, limbs, (doors, desk), wishes)?;
     let raft = Config {
         id: membership.raft_id(),
         boot: u64::from_be_bytes(random()?),
@@ -205,6 +166,64 @@ async fn serve(config: SentinelConfig, limbs: Limbs, quit: impl Future<Output = 
     hand_over(&handle).await;
     handle.stop().await;
     raft_ended.await.unwrap_or(Ok(())).map_err(RunError::Store)
+}
+
+/// Opens every room that a member has, Raft excepted.
+#[expect(clippy::too_many_arguments, reason = "each is used once, by the room that it is for")]
+fn furnish(
+    rooms: &mut JoinSet<&'static str>,
+    config: &SentinelConfig,
+    plane: &Plane,
+    membership: &Membership,
+    me: &Seat,
+    limbs: Limbs,
+    (doors, desk): (Doors, Desk),
+    wishes: mpsc::Receiver<Admission>,
+) -> Result<Peers, RunError> {
+    let secret = Some(config.secret.as_str()).filter(|secret| !secret.is_empty());
+    let badge = Badge::new(&config.secret, Some(&membership.cluster_id)).map_err(RunError::Config)?;
+    let hello = v1::PeerHello {
+        cluster_id: membership.cluster_id.clone(),
+        raft_id: membership.raft_id,
+        sentinel_id: me.sentinel_id.clone(),
+    };
+    let peers = Peers::new(hello, badge.clone(), plane.driver.clone(), plane.clock);
+    // Set once, here.
+    let _ = plane.peers.set(peers.clone());
+    let (observer, news) = mpsc::channel(1024);
+    let resp = me.resp.parse().map_err(|why| RunError::Config(format!("{}: {why}", me.resp)))?;
+    let who = Me { sentinel_id: me.sentinel_id.clone(), resp };
+    let (eyes, hands) = limbs(plane.clock, who, secret.map(Arc::from), doors.seen.clone());
+    let desk_of = Office {
+        me: registry::RaftId(membership.raft_id),
+        driver: plane.driver.clone(),
+        clock: plane.clock,
+        watch: plane.watch.clone(),
+        eyes,
+        hands,
+        observer,
+    };
+    let reporter = Observer {
+        raft_id: membership.raft_id,
+        sentinel_id: me.sentinel_id.clone(),
+        badge,
+        driver: plane.driver.clone(),
+        watch: plane.watch.clone(),
+        clock: plane.clock,
+    };
+    let keeper = Keeper {
+        driver: plane.driver.clone(),
+        peers: peers.clone(),
+        clock: plane.clock,
+        cluster_id: membership.cluster_id.clone(),
+    };
+    rooms.spawn(room("the office", desk_of.run(desk)));
+    rooms.spawn(room("the observer", reporter.run(news)));
+    rooms.spawn(room("the keeper", keeper.run(wishes)));
+    rooms.spawn(room("the links", link_members(plane.driver.clone(), peers.clone(), membership.clone())));
+    // Ends when its work is done; it is no room.
+    tokio::spawn(nominate(config.groups.clone(), config.peers.len().max(1), plane.clone()));
+    Ok(peers)
 }
 
 async fn room(name: &'static str, work: impl Future<Output = ()>) -> &'static str {

@@ -34,10 +34,13 @@ impl Hands for Blind {
     }
 }
 
+/// How to end it, and its thread.
+type Running = (oneshot::Sender<()>, JoinHandle<Result<(), RunError>>);
+
 /// One sentinel of a cluster.
 pub struct Sentinel {
     pub config: SentinelConfig,
-    running: Option<(oneshot::Sender<()>, JoinHandle<Result<(), RunError>>)>,
+    running: Option<Running>,
 }
 
 /// Some sentinels with their directories.
