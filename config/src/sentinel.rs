@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::conf::Reader;
 use crate::error::ConfigError;
 use crate::sentinel_conf;
-use crate::value::HostPort;
+use crate::value::{HostPort, LogLevel};
 
 /// What a group promises about acknowledged writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -85,8 +85,8 @@ pub struct SentinelConfig {
     pub peers: Vec<Peer>,
     /// Groups to watch from the start.
     pub groups: Vec<GroupConfig>,
-    /// `debug`, `verbose`, `notice` or `warning`.
-    pub loglevel: String,
+    /// Which log lines are written.
+    pub loglevel: LogLevel,
     /// The log's file; empty: standard output.
     pub logfile: String,
     /// File for the process id; empty: none.
@@ -109,7 +109,7 @@ impl Default for SentinelConfig {
             protected_mode: true,
             peers: Vec::new(),
             groups: Vec::new(),
-            loglevel: "notice".into(),
+            loglevel: LogLevel::Notice,
             logfile: String::new(),
             pidfile: String::new(),
             daemonize: false,

@@ -9,6 +9,7 @@ use crate::conf::{self, Line, Reader};
 use crate::error::ConfigError;
 use crate::sentinel::{AuthConfig, Durability, GroupConfig, Peer, SentinelConfig};
 use crate::sentinel_yaml;
+use crate::server::is_yaml;
 use crate::value::{HostPort, LogLevel};
 
 /// Source: the Sentinel documentation, `sentinel monitor`'s companions.
@@ -32,7 +33,7 @@ pub(crate) fn load(
     let mut draft = Draft::default();
     let mut lines = Vec::new();
     match file {
-        Some((name, text)) if name.ends_with(".yaml") || name.ends_with(".yml") => {
+        Some((name, text)) if is_yaml(name) => {
             draft = sentinel_yaml::draft(name, text)?;
         }
         Some((name, text)) => lines = conf::lines(name, text, read)?,
@@ -74,7 +75,7 @@ impl Draft {
             "api-port" => self.api_port = Some(port(value)?),
             "secret" => config.secret = value.to_owned(),
             "requirepass" => config.requirepass = value.to_owned(),
-            "loglevel" => config.loglevel = level(value)?,
+            "loglevel" => config.loglevel = LogLevel::of_word(value)?,
             "logfile" => config.logfile = value.to_owned(),
             "pidfile" => config.pidfile = value.to_owned(),
             "daemonize" => config.daemonize = yes_no(value)?,
@@ -208,13 +209,6 @@ pub(crate) fn check_group_name(name: &str) -> Result<(), String> {
         return Err("a group's name is made of letters, digits, '.', '_' and '-'".into());
     }
     Ok(())
-}
-
-pub(crate) fn level(value: &str) -> Result<String, String> {
-    let known = LogLevel::WORDS.contains(&value);
-    known
-        .then(|| value.to_owned())
-        .ok_or_else(|| format!("argument(s) must be one of the following: {}", LogLevel::WORDS.join(", ")))
 }
 
 fn port(value: &str) -> Result<u16, String> {

@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use crate::error::ConfigError;
 use crate::sentinel::{AuthConfig, Durability, GroupConfig, Peer, SentinelConfig};
-use crate::sentinel_conf::{Draft, FAILOVER_TIMEOUT_MS, check_group_name, host_port, level, peer};
-use crate::value::HostPort;
+use crate::sentinel_conf::{Draft, FAILOVER_TIMEOUT_MS, check_group_name, host_port, peer};
+use crate::value::{HostPort, LogLevel};
 
 /// A group that names nothing is suspected after a second of silence.
 const DOWN_AFTER_MS: u64 = 1000;
@@ -108,7 +108,7 @@ pub(crate) fn draft(name: &str, text: &str) -> Result<Draft, ConfigError> {
         requirepass: file.requirepass,
         protected_mode: file.protected_mode.unwrap_or(default.protected_mode),
         loglevel: match file.loglevel {
-            Some(word) => level(&word).map_err(|why| fault(0, "loglevel", why))?,
+            Some(word) => LogLevel::of_word(&word).map_err(|why| fault(0, "loglevel", why))?,
             None => default.loglevel,
         },
         logfile: file.logfile,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::conf::{self, Line, Reader};
-use crate::directive::{Directive, Turn, When};
+use crate::directive::{Directive, Support, Turn, When};
 use crate::error::{ConfigError, SetError};
 use crate::split::split;
 use crate::table::{DIRECTIVES, ServerConfig};
@@ -24,7 +24,7 @@ impl ServerConfig {
     /// A file whose name ends in `.yaml` or `.yml` is YAML, any other redis.conf syntax; `read` serves `include`.
     pub fn load(file: Option<(&str, &str)>, options: &[String], read: Reader<'_>) -> Result<Self, ConfigError> {
         let mut lines = match file {
-            Some((name, text)) if name.ends_with(".yaml") || name.ends_with(".yml") => yaml::lines(name, text)?,
+            Some((name, text)) if is_yaml(name) => yaml::lines(name, text)?,
             Some((name, text)) => conf::lines(name, text, read)?,
             None => Vec::new(),
         };
@@ -108,17 +108,38 @@ impl ServerConfig {
         SetError::Refused { name: name.to_owned(), reason: reason.to_owned() }
     }
 
-    /// CONFIG REWRITE: the file's text with the present values. Comments, blank lines and the order stay; lines whose value changed
-    /// are rewritten, lines whose directive is back at its default and that stood once are kept true, what the file lacks and is
-    /// not at its default is appended.
-    pub fn rewrite(&self, text: &str) -> String {
-        rewrite::rewrite(self, text)
+    /// CONFIG REWRITE: the text of the file of this name with the present values. Comments, blank lines and the order stay; the first line of
+    /// a directive takes the present value, what the file lacks and is not at its default is appended. YAML is refused: it may nest and
+    /// group as its author likes, and would not come back as it was.
+    pub fn rewrite(&self, name: &str, text: &str) -> Result<String, String> {
+        if is_yaml(name) {
+            return Err(
+                "a YAML file is not rewritten: put the change into it yourself, or use redis.conf syntax".into()
+            );
+        }
+        Ok(rewrite::rewrite(self, text))
+    }
+
+    /// Directives that are not at their default and change nothing in this program, with the reason: worth a warning at the start.
+    pub fn without_effect(&self) -> Vec<(&'static Directive, &'static str)> {
+        let default = Self::default();
+        let changed = DIRECTIVES.iter().filter(|directive| (directive.read)(self) != (directive.read)(&default));
+        let inert = changed.filter_map(|directive| match directive.support {
+            Support::Inert(reason) => Some((directive, reason)),
+            Support::Works | Support::DefaultOnly(_) => None,
+        });
+        inert.collect()
     }
 
     /// The agent's port: `agent-port`, or the client port + 1000.
     pub fn agent_port(&self) -> u16 {
         if self.agent_port != 0 { self.agent_port } else { self.port.saturating_add(1000) }
     }
+}
+
+/// YAML is told by the file's name.
+pub(crate) fn is_yaml(name: &str) -> bool {
+    name.ends_with(".yaml") || name.ends_with(".yml")
 }
 
 /// Why a name is no directive: what the program cannot do yet says so.

@@ -198,9 +198,9 @@ directives! {
     /// What SIGTERM does beside Redis's default.
     shutdown_on_sigterm: ShutdownOptions = "shutdown-on-sigterm", Words, "default", Runtime, Stored, Works;
     /// What SIGINT does beside Redis's default.
-    shutdown_on_sigint: ShutdownOptions = "shutdown-on-sigint", Words, "default", Runtime, Stored, Works;
+    shutdown_on_sigint: ShutdownOptions = "shutdown-on-sigint", Words, "default", Runtime, Stored, Inert("SIGINT does what shutdown-on-sigterm says");
     /// Seconds that a shutdown waits for replicas that lag.
-    shutdown_timeout_s: u32 = "shutdown-timeout", Int(0, INT_MAX), "10", Runtime, Stored, Works;
+    shutdown_timeout_s: u32 = "shutdown-timeout", Int(0, INT_MAX), "10", Runtime, Stored, Inert("a shutdown does not wait for replicas that lag yet");
 
     // Snapshots.
     /// Snapshot after so many seconds if at least so many writes happened.

@@ -476,6 +476,14 @@ macro_rules! choices {
             pub const fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
+
+            /// The choice that a word stands for, or the refusal that names them all.
+            pub(crate) fn of_word(word: &str) -> Result<Self, String> {
+                match word.to_ascii_lowercase().as_str() {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(format!("argument(s) must be one of the following: {}", Self::WORDS.join(", "))),
+                }
+            }
         }
 
         impl Default for $name {
@@ -485,10 +493,7 @@ macro_rules! choices {
 
         impl Setting for $name {
             fn write(&mut self, words: &[&str], _: Kind, _: Turn) -> Result<(), String> {
-                *self = match single(words)?.to_ascii_lowercase().as_str() {
-                    $($word => Self::$variant,)+
-                    _ => return Err(format!("argument(s) must be one of the following: {}", Self::WORDS.join(", "))),
-                };
+                *self = Self::of_word(single(words)?)?;
                 Ok(())
             }
 

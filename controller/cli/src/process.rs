@@ -4,9 +4,14 @@ use std::fs::OpenOptions;
 use std::io::{self, IsTerminal};
 use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
+use quorate_config::LogLevel;
 use rustix::process::{Signal, set_parent_process_death_signal, setsid};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
 
 /// Set by a parent that wants its child to die with it: the parent's process id.
 pub const PARENT_VARIABLE: &str = "QUORATE_PARENT";
@@ -42,24 +47,42 @@ pub fn go_to_background() -> io::Result<()> {
     std::process::exit(0)
 }
 
-/// Starts the log: lines on standard output, or at the end of `logfile` when that is not empty. `level` is redis.conf's word.
-pub fn start_log(level: &str, logfile: &str) -> io::Result<()> {
-    let level = match level {
-        "debug" => LevelFilter::TRACE,
-        "verbose" => LevelFilter::DEBUG,
-        "warning" => LevelFilter::WARN,
-        "nothing" => LevelFilter::OFF,
-        _ => LevelFilter::INFO,
-    };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_target(false);
+/// Changes the level of a running log.
+static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
+
+/// redis.conf's words for the log's level.
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Debug => LevelFilter::TRACE,
+        LogLevel::Verbose => LevelFilter::DEBUG,
+        LogLevel::Notice => LevelFilter::INFO,
+        LogLevel::Warning => LevelFilter::WARN,
+        LogLevel::Nothing => LevelFilter::OFF,
+    }
+}
+
+/// Starts the log: lines on standard output, or at the end of `logfile` when that is not empty.
+pub fn start_log(level: LogLevel, logfile: &str) -> io::Result<()> {
+    let (level, handle) = reload::Layer::new(filter(level));
+    LEVEL.get_or_init(|| handle);
+    let lines = tracing_subscriber::fmt::layer().with_target(false);
+    let registry = tracing_subscriber::registry().with(level);
     if logfile.is_empty() {
         let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        builder.with_ansi(colours).init();
+        registry.with(lines.with_ansi(colours)).init();
     } else {
         let file = OpenOptions::new().create(true).append(true).open(logfile)?;
-        builder.with_ansi(false).with_writer(std::sync::Mutex::new(file)).init();
+        registry.with(lines.with_ansi(false).with_writer(std::sync::Mutex::new(file))).init();
     }
     Ok(())
+}
+
+/// CONFIG SET loglevel.
+pub fn change_level(level: LogLevel) {
+    if let Some(handle) = LEVEL.get() {
+        // It fails only when the log is gone, and with it whoever would read of that.
+        let _: Result<(), reload::Error> = handle.reload(filter(level));
+    }
 }
 
 /// Writes the process id where `pidfile` says. It is removed when the guard is dropped.

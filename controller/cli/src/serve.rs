@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use quorate_config::{SentinelConfig, ServerConfig};
+use quorate_config::{LogLevel, SentinelConfig, ServerConfig};
 
 use crate::{Outcome, process};
 
@@ -102,12 +102,16 @@ fn server(source: Option<&Source>, options: &[String]) -> Outcome {
         Err(error) => return fatal(&error),
     };
     let path = source.and_then(|source| source.path.clone());
-    let prepared = prepare(&config.dir, config.daemonize, config.loglevel.word(), &config.logfile, &config.pidfile);
+    let prepared = prepare(&config.dir, config.daemonize, config.loglevel, &config.logfile, &config.pidfile);
     let prepared = match prepared {
         Ok(prepared) => prepared,
         Err(line) => return Outcome::Failed(line),
     };
     config.dir.clone_from(&prepared.dir);
+    for (directive, reason) in config.without_effect() {
+        tracing::warn!("'{}' has no effect: {reason}", directive.name);
+    }
+    quorate_node::on_log_level(process::change_level);
     match quorate_node::run(config, path) {
         Ok(()) => Outcome::Done,
         Err(error) => Outcome::Failed(error.to_string()),
@@ -120,7 +124,7 @@ fn sentinel(source: Option<&Source>, options: &[String]) -> Outcome {
         Ok(config) => config,
         Err(error) => return fatal(&error),
     };
-    let prepared = prepare(&config.dir, config.daemonize, &config.loglevel, &config.logfile, &config.pidfile);
+    let prepared = prepare(&config.dir, config.daemonize, config.loglevel, &config.logfile, &config.pidfile);
     let prepared = match prepared {
         Ok(prepared) => prepared,
         Err(line) => return Outcome::Failed(line),
@@ -146,7 +150,7 @@ struct Prepared {
 }
 
 /// Goes to the background, into the working directory, then opens the log and writes the process id: those two paths are relative to `dir`.
-fn prepare(dir: &str, daemonize: bool, level: &str, logfile: &str, pidfile: &str) -> Result<Prepared, String> {
+fn prepare(dir: &str, daemonize: bool, level: LogLevel, logfile: &str, pidfile: &str) -> Result<Prepared, String> {
     if daemonize {
         process::go_to_background().map_err(|error| format!("cannot go to the background: {error}"))?;
     }

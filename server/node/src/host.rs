@@ -30,12 +30,13 @@ pub(crate) fn host() -> Host {
 
 /// CONFIG REWRITE: the file is replaced whole or not at all (temporary file, fsync, rename).
 fn rewrite_config(path: &str, config: &ServerConfig) -> Result<(), String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = config.rewrite(path, &text)?;
     let replace = || -> io::Result<()> {
         let path = Path::new(path);
-        let before = std::fs::read_to_string(path)?;
         let beside = path.with_extension(format!("tmp-{}", std::process::id()));
         let mut file = File::create(&beside)?;
-        file.write_all(config.rewrite(&before).as_bytes())?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&beside, path)
     };

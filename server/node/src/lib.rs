@@ -19,8 +19,9 @@ mod member;
 mod signals;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
-use quorate_config::ServerConfig;
+use quorate_config::{LogLevel, ServerConfig};
 
 pub use alloc::used_memory;
 pub use listen::ListenError;
@@ -44,6 +45,13 @@ pub enum NodeError {
     /// The node left with a failure that the log tells of.
     #[error("the node left with exit code {0}")]
     Left(i32),
+}
+
+static LOG_LEVEL: OnceLock<fn(LogLevel)> = OnceLock::new();
+
+/// Whoever owns the log says here how its level is changed: CONFIG SET loglevel calls it. The first call counts.
+pub fn on_log_level(change: fn(LogLevel)) {
+    LOG_LEVEL.get_or_init(|| change);
 }
 
 /// Runs a data node in this thread until it is told to leave. `config_file` is what CONFIG REWRITE writes.

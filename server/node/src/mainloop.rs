@@ -427,6 +427,11 @@ impl Mainloop {
                 }
             }
             Apply::Tick => self.next_tick = Duration::ZERO,
+            Apply::Log => {
+                if let Some(change) = crate::LOG_LEVEL.get() {
+                    change(self.engine.config().loglevel);
+                }
+            }
             Apply::Clients => raise_file_limit(&mut self.engine.core_mut().config),
             // Read where they are used, or applied by the engine itself.
             _ => {}

@@ -66,7 +66,7 @@ fn get(port: u16, key: &str) -> RedisResult<Option<String>> {
 fn wipe(group: &TestGroup, name: &str) {
     for entry in std::fs::read_dir(group.folder().join(name)).expect("the process has a folder") {
         let path = entry.expect("its folder can be read").path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
+        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "conf") {
             continue;
         }
         let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };

@@ -70,7 +70,7 @@ impl Child {
     pub(super) fn new(kind: Kind, _index: u16, address: SocketAddr, side_port: u16, group_dir: &Path) -> Self {
         let port = address.port();
         let (name, file) = match kind {
-            Kind::Node => (format!("node-{port}"), "server.yaml"),
+            Kind::Node => (format!("node-{port}"), "redis.conf"),
             Kind::Sentinel => (format!("sentinel-{port}"), "sentinel.yaml"),
         };
         let dir = group_dir.join(&name);

@@ -101,12 +101,12 @@ impl Layout {
 
     pub(super) fn node_config(&self, index: u16) -> String {
         let announce = match self.behind_proxy {
-            true => "replica-announce-ip: 127.0.0.1\n",
+            true => "replica-announce-ip 127.0.0.1\n",
             false => "",
         };
         format!(
             "# A data node of a local group. Written once by quorate; yours to change.\n\
-             port: {port}\nbind: {bind}\n{announce}dir: .\ngroup: {group}\nappendonly: yes\nappendfsync: everysec\n",
+             port {port}\nbind {bind}\n{announce}dir .\ngroup {group}\nappendonly yes\nappendfsync everysec\n",
             port = self.port + index,
             bind = self.node_bind(index),
             group = self.name,
