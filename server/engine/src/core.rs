@@ -140,8 +140,12 @@ impl Core {
     /// A key changed: feeds WATCH, waiting sessions and keyspace events. Commands say `Call::changed`, which calls this.
     #[inline]
     pub(crate) fn changed(&mut self, db: DbIndex, key: &[u8], event: &'static str, current: Option<&mut Session>) {
-        self.persistence.dirty += 1;
         self.watch.touch(db, key);
+        self.tell(db, key, event, current);
+    }
+
+    fn tell(&mut self, db: DbIndex, key: &[u8], event: &'static str, current: Option<&mut Session>) {
+        self.persistence.dirty += 1;
         self.blocking.signal(db, key);
         self.notify(db, key, event, current);
     }
@@ -151,7 +155,8 @@ impl Core {
         for reaped in keyspace.take_reaped() {
             self.stats.expired_keys += 1;
             self.propagation.command(reaped.db, &[b"DEL", &reaped.key]);
-            self.changed(reaped.db, &reaped.key, "expired", current.as_deref_mut());
+            self.watch.expired(reaped.db, &reaped.key);
+            self.tell(reaped.db, &reaped.key, "expired", current.as_deref_mut());
         }
     }
 

@@ -143,7 +143,9 @@ impl fmt::Display for Decimal {
             Decimal::Infinite(Sign::Minus) => return f.write_str("-inf"),
         };
         let cut = KEPT - SHOWN;
-        let up = u8::from(digits[cut - 1] >= 5);
+        // Halves go to the even neighbour, as in C.
+        let is_half = digits[cut - 1] == 5 && digits[..cut - 1].iter().all(|digit| *digit == 0);
+        let up = u8::from(if is_half { digits[cut] % 2 == 1 } else { digits[cut - 1] >= 5 });
         let rounded = add(&digits[cut..], &[up]);
         let (fraction, whole) = rounded.split_at(SHOWN);
         let whole_len = whole.iter().rposition(|digit| *digit != 0).map_or(1, |at| at + 1);
@@ -186,7 +188,9 @@ mod tests {
         check("+.5", "5.", "5.5");
         check("1e-17", "0", "0.00000000000000001");
         check("1e-18", "0", "0");
-        check("5e-18", "0", "0.00000000000000001");
+        check("5e-18", "0", "0");
+        check("15e-18", "0", "0.00000000000000002");
+        check("51e-19", "0", "0.00000000000000001");
         check("0.99999999999999999", "0.000000000000000009", "1");
         check("1e20", "-1", "99999999999999999999");
         check("1e999999999999999999999", "0", "no number");

@@ -184,7 +184,10 @@ pub(crate) fn run(
         session.last_write_offset = core.stream_position().0;
     }
     if how != How::InExec {
-        if !answers(session) && !session.is_applier() && !matches!(session.replies, Replies::SkipNext) {
+        // CLIENT REPLY concerns replies, not messages: that a subscription was made is one.
+        let is_message = row.name.ends_with("subscribe");
+        let silent = !answers(session) && !session.is_applier() && !matches!(session.replies, Replies::SkipNext);
+        if silent && !is_message {
             out.truncate(mark);
         }
         if block.is_none() {

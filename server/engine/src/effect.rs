@@ -1,7 +1,5 @@
 //! What the engine asks of the shell.
 
-use std::time::Duration;
-
 use quorate_config::Apply;
 use quorate_keyspace::Discarded;
 
@@ -32,8 +30,6 @@ pub enum Effect {
     Free(Memory),
     /// A directive of this kind changed at run time (CONFIG SET): `Engine::config` holds the new value.
     Apply(Apply),
-    /// Stand still: DEBUG SLEEP.
-    Sleep(Duration),
     /// Leave the process.
     Shutdown(Shutdown),
     /// A line for the log.

@@ -10,6 +10,8 @@ use quorate_config::ServerConfig;
 pub struct Host {
     /// Monotonic time since the process started: measures commands (SLOWLOG, commandstats).
     pub clock: fn() -> Duration,
+    /// Stands still for so long: DEBUG SLEEP.
+    pub sleep: fn(Duration),
     /// Bytes that the allocator has handed out: INFO's used_memory and maxmemory's measure.
     pub used_memory: fn() -> usize,
     /// What INFO tells of the process and its machine; asked only when somebody asks.
@@ -23,7 +25,13 @@ impl Host {
     /// A host where no time passes and no memory is used: for tests and loaders.
     #[must_use]
     pub fn still() -> Host {
-        Host { clock: || Duration::ZERO, used_memory: || 0, facts: HostFacts::default, rewrite_config: |_, _| Ok(()) }
+        Host {
+            clock: || Duration::ZERO,
+            sleep: |_| (),
+            used_memory: || 0,
+            facts: HostFacts::default,
+            rewrite_config: |_, _| Ok(()),
+        }
     }
 }
 

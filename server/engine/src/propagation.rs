@@ -147,6 +147,9 @@ impl Propagation {
         if self.selected != Some(db) {
             self.selected = Some(db);
             encode_command(&mut self.stream, &[b"SELECT", db.0.to_string().as_bytes()]);
+            if self.unit_commands == 0 {
+                self.unit_start = self.stream.len(); // SELECT stays in front of MULTI, as from Redis
+            }
         }
     }
 }
@@ -203,7 +206,7 @@ mod tests {
         };
         check(unit(0), "");
         check(unit(1), "[$SELECT $0] [$INCR $a]");
-        check(unit(2), "[$MULTI] [$SELECT $0] [$INCR $a] [$INCR $a] [$EXEC]");
+        check(unit(2), "[$SELECT $0] [$MULTI] [$INCR $a] [$INCR $a] [$EXEC]");
     }
 
     #[test]

@@ -10,13 +10,15 @@ pub(crate) struct Watched {
     pub db: DbIndex,
     pub key: Box<[u8]>,
     pub version: u64,
-    /// It had expired already when it was watched: its removal is then no change.
-    pub was_expired: bool,
+    /// How often it had expired. Of no interest if it was absent, or dead already, when it was watched: whoever makes it raises the version.
+    pub expired: u64,
+    pub was_absent: bool,
 }
 
 #[derive(Debug)]
 struct Entry {
     version: u64,
+    expired: u64,
     watchers: usize,
 }
 
@@ -31,11 +33,12 @@ impl Watch {
         self.keys.values().map(BTreeMap::len).sum()
     }
 
-    /// Begins to watch a key; returns its version now.
-    pub fn add(&mut self, db: DbIndex, key: &[u8]) -> u64 {
-        let entry = self.keys.entry(db).or_default().entry(key.into()).or_insert(Entry { version: 0, watchers: 0 });
+    /// Begins to watch a key, as it stands now.
+    pub fn add(&mut self, db: DbIndex, key: &[u8], was_absent: bool) -> Watched {
+        let new = Entry { version: 0, expired: 0, watchers: 0 };
+        let entry = self.keys.entry(db).or_default().entry(key.into()).or_insert(new);
         entry.watchers += 1;
-        entry.version
+        Watched { db, key: key.into(), version: entry.version, expired: entry.expired, was_absent }
     }
 
     pub fn remove(&mut self, db: DbIndex, key: &[u8]) {
@@ -61,6 +64,13 @@ impl Watch {
         }
     }
 
+    /// The key's time had come, and it was removed.
+    pub fn expired(&mut self, db: DbIndex, key: &[u8]) {
+        if let Some(entry) = self.keys.get_mut(&db).and_then(|keys| keys.get_mut(key)) {
+            entry.expired += 1;
+        }
+    }
+
     /// Every watched key of the database for which `concerned` holds changed: FLUSHDB, SWAPDB.
     pub fn touch_all(&mut self, db: DbIndex, mut concerned: impl FnMut(&[u8]) -> bool) {
         for (key, entry) in self.keys.get_mut(&db).into_iter().flatten() {
@@ -71,6 +81,7 @@ impl Watch {
     }
 
     pub fn is_unchanged(&self, watched: &Watched) -> bool {
-        self.keys[&watched.db][&watched.key].version == watched.version
+        let entry = &self.keys[&watched.db][&watched.key];
+        entry.version == watched.version && (watched.was_absent || entry.expired == watched.expired)
     }
 }

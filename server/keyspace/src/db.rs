@@ -316,6 +316,7 @@ impl<'k> Db<'k> {
             if !shared.is_dead(slot) {
                 return Some(slot.key().to_vec());
             }
+            shared.note(self.index, slot.key());
         }
         self.keys().next().map(|(key, _)| key.to_vec())
     }
@@ -325,7 +326,9 @@ impl<'k> Db<'k> {
     pub fn scan(&self, cursor: u64, visit: &mut dyn FnMut(&[u8], ValueRef<'_>)) -> u64 {
         let shared = self.keyspace.shared();
         self.store().table.scan(cursor, &mut |slot| {
-            if !shared.is_dead(slot) {
+            if shared.is_dead(slot) {
+                shared.note(self.index, slot.key());
+            } else {
                 visit(slot.key(), store::value(slot));
             }
         })

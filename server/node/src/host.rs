@@ -25,7 +25,7 @@ pub(crate) fn now() -> Now {
 
 /// The answers of this process.
 pub(crate) fn host() -> Host {
-    Host { clock, used_memory: crate::used_memory, facts, rewrite_config }
+    Host { clock, sleep: std::thread::sleep, used_memory: crate::used_memory, facts, rewrite_config }
 }
 
 /// CONFIG REWRITE: the file is replaced whole or not at all (temporary file, fsync, rename).

@@ -400,7 +400,6 @@ impl Mainloop {
                 }
                 Effect::Free(memory) => free_elsewhere(memory),
                 Effect::Apply(apply) => self.apply(apply),
-                Effect::Sleep(time) => std::thread::sleep(time),
                 Effect::Shutdown(shutdown) => self.leaving = Some(shutdown.code),
                 Effect::Log(level, line) => log(level, &line),
             }

@@ -93,6 +93,8 @@ fn set(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     for directive in changed {
         apply(call, directive);
     }
+    // min-replicas-to-write and its like are felt by the next command.
+    call.core.standing_changed(call.db.keyspace());
     Ok(Reply::Ok)
 }
 

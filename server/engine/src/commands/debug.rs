@@ -11,7 +11,7 @@ use quorate_persist::rdb::write::{Compression, RdbWriter};
 use super::digest;
 use crate::command::Arity::AtLeast;
 use crate::command::{Command, Flags, Group};
-use crate::{Call, Effect, REDIS_VERSION, Refusal, Reply};
+use crate::{Call, Effect, Now, REDIS_VERSION, Refusal, Reply};
 
 /// DEBUG.
 pub const COMMANDS: &[Command] = &[Command {
@@ -75,7 +75,13 @@ fn debug(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 fn sleep(call: &mut Call<'_>, seconds: &[u8]) -> Result<Reply, Refusal> {
     let seconds: f64 = std::str::from_utf8(seconds).ok().and_then(|text| text.parse().ok()).ok_or(Refusal::NotFloat)?;
     let time = Duration::try_from_secs_f64(seconds).map_err(|_| Refusal::OutOfRange)?;
-    call.core.effects.push(Effect::Sleep(time.min(LONGEST_SLEEP)));
+    let time = time.min(LONGEST_SLEEP);
+    (call.core.host.sleep)(time);
+    // Who is served after this command sees that time has passed.
+    let now = &mut call.core.now;
+    *now = Now { wall: now.wall.plus(time), mono: now.mono + time };
+    let wall = now.wall;
+    call.db.keyspace().set_now(wall);
     Ok(Reply::Ok)
 }
 
@@ -231,9 +237,7 @@ fn help(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use crate::Effect;
     use crate::check::{Stage, check, scenario};
-    use std::time::Duration;
 
     #[test]
     fn subcommands() {
@@ -241,9 +245,14 @@ mod tests {
         check("debug object nosuch", "-ERR no such key");
         check("debug sleep x", "-ERR value is not a valid float");
         check("debug protocol double", "$3.25");
-        let mut stage = Stage::new();
-        stage.say(1, "debug sleep 0.5");
-        assert!(stage.effects.iter().any(|e| matches!(e, Effect::Sleep(time) if *time == Duration::from_millis(500))));
+        scenario(
+            "> set k v px 400
+             +OK
+             > debug sleep 0.5
+             +OK
+             > exists k
+             :0",
+        );
     }
 
     #[test]

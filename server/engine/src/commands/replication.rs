@@ -120,7 +120,7 @@ fn replicaof(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         }
         return Ok(Reply::Ok);
     }
-    let port = parse_int(call.argv[2]).and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
+    let port = parse_int(call.argv[2]).and_then(|port| u16::try_from(port).ok());
     let port = port.ok_or(Refusal::fixed("ERR Invalid master port"))?;
     let host = std::str::from_utf8(call.argv[1]).map_err(|_| Refusal::fixed("ERR Invalid master host"))?;
     let master = Address::new(host, port);

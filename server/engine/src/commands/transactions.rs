@@ -6,7 +6,6 @@ use crate::command::Arity::{AtLeast, Exactly};
 use crate::command::{Command, Flags, Group, Keys};
 use crate::dispatch::{self, How};
 use crate::multi::Multi;
-use crate::watch::Watched;
 use crate::{Call, Refusal, Reply};
 
 const ROW: Command = Command { flags: Flags::ANYTIME.with(Flags::NOSCRIPT), ..Command::of(Group::Transactions) };
@@ -109,17 +108,30 @@ fn watched_unchanged(call: &mut Call<'_>) -> bool {
     let Call { db, session, core, .. } = call;
     session.watched.iter().all(|watched| {
         core.watch.is_unchanged(watched)
-            && (watched.was_expired || !is_expired(&mut db.other(watched.db), &watched.key))
+            && (watched.was_absent || fate(&mut db.other(watched.db), &watched.key) != Fate::Dead)
     })
 }
 
-fn is_expired(db: &mut Db<'_>, key: &[u8]) -> bool {
+/// What there is of a key, whoever has met it yet.
+#[derive(PartialEq, Eq)]
+enum Fate {
+    Absent,
+    /// Its time has come.
+    Dead,
+    Alive,
+}
+
+fn fate(db: &mut Db<'_>, key: &[u8]) -> Fate {
     let now = db.now();
     let mode = db.keyspace().expiry_mode();
     db.keyspace().set_expiry_mode(ExpiryMode::Ignore);
-    let expired = db.expiry(key).flatten().is_some_and(|at| at <= now);
+    let fate = match db.expiry(key) {
+        None => Fate::Absent,
+        Some(Some(at)) if at < now => Fate::Dead,
+        Some(_) => Fate::Alive,
+    };
     db.keyspace().set_expiry_mode(mode);
-    expired
+    fate
 }
 
 /// `WATCH key [key ...]`
@@ -131,9 +143,9 @@ fn watch(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     for key in &call.argv[1..] {
         let known = call.session.watched.iter().any(|watched| watched.db == db && *watched.key == **key);
         if !known {
-            let was_expired = is_expired(&mut call.db, key);
-            let version = call.core.watch.add(db, key);
-            call.session.watched.push(Watched { db, key: (*key).into(), version, was_expired });
+            let was_absent = fate(&mut call.db, key) != Fate::Alive;
+            let watched = call.core.watch.add(db, key, was_absent);
+            call.session.watched.push(watched);
         }
     }
     Ok(Reply::Ok)
