@@ -172,7 +172,7 @@ directives! {
     /// Locale for comparing strings.
     locale_collate: String = "locale-collate", Text, "", Runtime, Stored, DefaultOnly("strings are compared bytewise");
     /// Known start-up warnings to leave out.
-    ignore_warnings: String = "ignore-warnings", Text, "", Startup, Stored, Inert("there are no such warnings");
+    ignore_warnings: String = "ignore-warnings", Text, "", Runtime, Stored, Inert("there are no such warnings");
     /// Log a report on a crash.
     crash_log_enabled: bool = "crash-log-enabled", Bool, "yes", Runtime, Stored, Inert("a panic always logs its place");
     /// Test memory on a crash.

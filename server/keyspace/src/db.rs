@@ -108,6 +108,13 @@ impl<'k> Db<'k> {
         self.read(key).is_some()
     }
 
+    /// Whether the key exists, counted as a lookup but not as an access (EXISTS).
+    pub fn exists(&self, key: &[u8]) -> bool {
+        let found = self.find(key).is_some();
+        self.keyspace.shared().looked_up(found);
+        found
+    }
+
     /// The key's value.
     pub fn value(&self, key: &[u8]) -> Option<ValueRef<'_>> {
         self.read(key).map(store::value)

@@ -248,10 +248,14 @@ mod tests {
         scenario(
             "> set k v px 400
              +OK
-             > debug sleep 0.5
+             > multi
              +OK
+             > debug sleep 0.5
+             +QUEUED
              > exists k
-             :0",
+             +QUEUED
+             > exec
+             [+OK :0]",
         );
     }
 

@@ -188,7 +188,7 @@ fn unlink(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 /// `EXISTS key [key ...]`, `TOUCH key [key ...]`: how many exist; one said twice counts twice.
 fn exists(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let found = call.argv[1..].iter().filter(|key| call.db.contains(key)).count();
+    let found = call.argv[1..].iter().filter(|key| call.db.exists(key)).count();
     Ok(Reply::Int(found as i64))
 }
 

@@ -265,7 +265,7 @@ mod tests {
              +QUEUED
              > exec
              [+OK $1 +OK :1 :1]
-             stream [$MULTI] [$SELECT $0] [$set $a $1] [$SELECT $2] [$incr $b] [$lpush $a $x] [$EXEC]
+             stream [$SELECT $0] [$MULTI] [$set $a $1] [$SELECT $2] [$incr $b] [$lpush $a $x] [$EXEC]
              > multi
              +OK
              > set a 1
@@ -289,7 +289,7 @@ mod tests {
              +QUEUED
              > exec
              [+OK -ERR value is not an integer or out of range :2]
-             stream [$MULTI] [$SELECT $0] [$set $a $x] [$append $a $y] [$EXEC]",
+             stream [$SELECT $0] [$MULTI] [$set $a $x] [$append $a $y] [$EXEC]",
         );
     }
 
