@@ -5,6 +5,7 @@
 //! Nothing here knows of keys' types, clocks or commands; randomness is an argument.
 #![allow(unsafe_code)]
 
+pub mod counting;
 pub mod crc64;
 pub mod entry;
 pub mod glob;

@@ -282,7 +282,7 @@ impl Core {
         self.replication.upstream = Some(upstream);
         if refused {
             self.hand_over_refused(keyspace);
-        } else if std::mem::replace(&mut self.replication.phase, Some(phase)) != Some(phase) {
+        } else if self.replication.phase.replace(phase) != Some(phase) {
             self.replication.version += 1;
             self.standing_changed(keyspace);
         }
