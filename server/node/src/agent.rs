@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use quorate_engine::{Control, Order, Report, Ticket};
+use quorate_engine::{Control, Denied, Order, Report, Ticket};
 use quorate_replication::Epoch;
 use quorate_replication::history::Held;
 use quorate_rpc::v1;
@@ -154,8 +154,10 @@ impl Shared {
                 return Err(Status::deadline_exceeded("the engine is busy"));
             }
         };
-        if let Some(refused) = report.refused {
-            return Err(Status::failed_precondition(refused.to_string()));
+        match report.refused {
+            None => {}
+            Some(later @ Denied::Loading) => return Err(Status::unavailable(later.to_string())),
+            Some(refused) => return Err(Status::failed_precondition(refused.to_string())),
         }
         if let Some(durable) = &report.durable {
             // A millisecond on a thread that has nothing else to do; the engine's goes on.

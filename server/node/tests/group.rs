@@ -32,7 +32,14 @@ impl Hand {
     fn on(server: &Server) -> Hand {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let address = format!("http://127.0.0.1:{}", server.port + 1000);
-        let agent = runtime.block_on(AgentClient::connect(address)).expect("the agent listens");
+        let deadline = Instant::now() + PATIENCE;
+        let agent = loop {
+            match runtime.block_on(AgentClient::connect(address.clone())) {
+                Ok(agent) => break agent,
+                Err(error) => assert!(Instant::now() < deadline, "the agent does not listen: {error}"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
         Hand { runtime, agent }
     }
 
@@ -95,7 +102,14 @@ fn node() -> Server {
 
 /// A master in epoch 1 with some data, and a replica that follows it.
 fn pair() -> (Server, Server) {
-    let (master, replica) = (node(), node());
+    pair_of("--group main")
+}
+
+fn pair_of(options: &str) -> (Server, Server) {
+    let (master, replica) = (Server::ours(options), Server::ours(options));
+    for server in [&master, &replica] {
+        Hand::on(server).wait_until("loaded", |report| !report.loading);
+    }
     Hand::on(&master).master(1).expect("assigned");
     assert_eq!(master.say("set a 1"), "+OK");
     let mut hand = Hand::on(&replica);
@@ -250,4 +264,45 @@ fn a_former_masters_tail_is_dropped() {
     old_hand.wait_until("in step", |report| report.link_up && report.data_epoch == 2);
     assert_eq!((old.say("get tail"), old.say("get b")), ("nil".into(), "$2".into()));
     assert_eq!(new.info("sync_full"), "1");
+}
+
+/// I10, I12: a node that kept its data says how far it goes, and goes on by partial resync if that is a prefix of the new history.
+#[test]
+fn a_node_that_kept_its_data_goes_on_where_it_was() {
+    let (mut old, mut new) = pair_of("--group main --appendonly yes");
+    assert_eq!(old.say("set b 2"), "+OK");
+    let held = Hand::on(&old).describe();
+    let mut new_hand = Hand::on(&new);
+    new_hand.catch_up(&held);
+    old.kill();
+    new_hand.promise(2).expect("promised");
+    new_hand.master(2).expect("promoted");
+    assert_eq!(new.say("set c 3"), "+OK");
+
+    old.restart();
+    let mut old_hand = Hand::on(&old);
+    let report = old_hand.wait_until("loaded", |report| !report.loading && report.data_known);
+    assert_eq!((report.role(), report.epoch, report.data_epoch), (NodeRole::Fenced, 1, 1));
+    assert_eq!((report.replid.as_str(), report.offset), (held.replid.as_str(), held.offset));
+    assert_eq!(old.say("get b"), "$2");
+    old_hand.replica_of(2, &new).expect("assigned");
+    old_hand.wait_until("in step", |report| report.link_up && report.data_epoch == 2);
+    assert_eq!((new.info("sync_partial_ok"), new.info("sync_full")), ("1".into(), "0".into()));
+    wait_until(|| if old.say("get c") == "$3" { Ok(()) } else { Err("behind".into()) });
+
+    // The new master comes back as well: it knows its epoch, and is the master again only when it is told so (I11).
+    let held = new_hand.describe();
+    new.kill();
+    new.restart();
+    let mut new_hand = Hand::on(&new);
+    let report = new_hand.wait_until("loaded", |report| !report.loading && report.data_known);
+    assert_eq!((report.role(), report.epoch, report.data_epoch), (NodeRole::Fenced, 2, 2));
+    assert_eq!((report.replid, report.offset), (held.replid, held.offset));
+    assert_eq!(new.say("set d 4"), READONLY);
+    new_hand.promise(3).expect("promised");
+    new_hand.master(3).expect("assigned");
+    old_hand.promise(3).expect("promised");
+    old_hand.replica_of(3, &new).expect("assigned");
+    old_hand.wait_until("in step", |report| report.link_up && report.data_epoch == 3);
+    assert_eq!((new.info("sync_partial_ok"), new.info("sync_full")), ("1".into(), "0".into()));
 }

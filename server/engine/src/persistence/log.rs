@@ -15,6 +15,7 @@ use std::time::Duration;
 use quorate_config::{AppendFsync, ServerConfig};
 use quorate_persist::aof::append::annotation;
 use quorate_persist::aof::manifest::BaseFormat;
+use quorate_persist::rdb::ReplicationPoint;
 use quorate_resp::encode_command;
 
 use super::pass::Pass;
@@ -44,6 +45,8 @@ pub(super) struct Log {
     tickets: u64,
     confirmed: u64,
     annotated_at: Option<Duration>,
+    /// The history and epoch that the last annotation named.
+    named: Option<([u8; 40], u64)>,
     pub rewrites: u64,
     pub failures: u32,
     pub failed_at: Duration,
@@ -168,7 +171,8 @@ impl Core {
     /// The turn's stream, before anybody else gets it: the AOF's bytes.
     pub(crate) fn append(&mut self, stream: &[u8]) -> Release {
         if self.persistence.log.writes() && !stream.is_empty() {
-            self.append_bytes(stream.to_vec());
+            let bytes = self.annotated(stream);
+            self.append_bytes(bytes);
         }
         self.pass_tasks();
         if std::mem::take(&mut self.persistence.log.switching) {
@@ -177,8 +181,6 @@ impl Core {
             }
             self.persistence.log.since_rewrite = 0;
             self.begin_file(stream);
-        } else {
-            self.annotate_now_and_then(stream);
         }
         let log = &self.persistence.log;
         if log.confirmed < log.tickets { Release::After(log.tickets) } else { Release::Now }
@@ -200,20 +202,39 @@ impl Core {
         let mut bytes = Vec::new();
         encode_command(&mut bytes, &[b"SELECT", point.db.to_string().as_bytes()]);
         bytes.extend(annotation(&point, epoch.0));
-        self.persistence.log.annotated_at = Some(self.now.mono);
+        self.annotated_as(&point, epoch.0);
         self.append_bytes(bytes);
     }
 
-    fn annotate_now_and_then(&mut self, stream: &[u8]) {
+    /// The turn's stream with what says where it stands: now and then, and wherever the history got another name or epoch. A name that is
+    /// new is told where it begins, in front of its first bytes: a log that ends anywhere never claims more of a history than it holds.
+    fn annotated(&mut self, stream: &[u8]) -> Vec<u8> {
+        let Some((point, epoch)) = self.point_behind(stream.len()) else { return stream.to_vec() };
         let (now, log) = (self.now.mono, &self.persistence.log);
         let due = log.annotated_at.is_none_or(|at| now.saturating_sub(at) >= ANNOTATE_EVERY);
-        if stream.is_empty() || !log.writes() || !due {
-            return;
+        let (before, rest) = match (log.named, self.replication.history.second()) {
+            (Some((replid, old)), Some(second))
+                if replid != point.replid && second.replid.as_str().as_bytes() == replid =>
+            {
+                let begins = second.upto.0.saturating_sub(point.offset - stream.len() as u64);
+                let (before, rest) = stream.split_at(usize::try_from(begins).unwrap_or(0).min(stream.len()));
+                let offset = point.offset - rest.len() as u64;
+                ([before, &annotation(&ReplicationPoint { offset, ..point }, old)].concat(), rest)
+            }
+            _ => (Vec::new(), stream),
+        };
+        let mut bytes = before;
+        bytes.extend_from_slice(rest);
+        if due || log.named != Some((point.replid, epoch.0)) {
+            bytes.extend(annotation(&point, epoch.0));
+            self.annotated_as(&point, epoch.0);
         }
-        if let Some((point, epoch)) = self.point_behind(stream.len()) {
-            self.persistence.log.annotated_at = Some(now);
-            self.append_bytes(annotation(&point, epoch.0));
-        }
+        bytes
+    }
+
+    fn annotated_as(&mut self, point: &ReplicationPoint, epoch: u64) {
+        let log = &mut self.persistence.log;
+        (log.annotated_at, log.named) = (Some(self.now.mono), Some((point.replid, epoch)));
     }
 
     /// The log cannot be written. With `always` nothing that waits for it can ever be acknowledged: the process ends, as Redis does.

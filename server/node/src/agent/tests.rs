@@ -1,7 +1,7 @@
 //! The agent over a real socket, with a stand-in for the engine.
 
 use super::*;
-use quorate_engine::{Denied, Facts, NodeRole};
+use quorate_engine::{Facts, NodeRole};
 use quorate_replication::fence::{Change, Durable, Fence, Role, Standing};
 use quorate_replication::{Address, Offset, ReplId};
 use quorate_rpc::v1::agent_client::AgentClient;
