@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use quorate_config::LogLevel;
 use rustix::process::{Signal, set_parent_process_death_signal, setsid};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
@@ -48,17 +49,18 @@ pub fn go_to_background() -> io::Result<()> {
 }
 
 /// Changes the level of a running log.
-static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
+static LEVEL: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
-/// redis.conf's words for the log's level.
-fn filter(level: LogLevel) -> LevelFilter {
-    match level {
+/// redis.conf's words for the log's level. It is ours: what libraries have to say in passing is not this process's log.
+fn filter(level: LogLevel) -> Targets {
+    let level = match level {
         LogLevel::Debug => LevelFilter::TRACE,
         LogLevel::Verbose => LevelFilter::DEBUG,
         LogLevel::Notice => LevelFilter::INFO,
         LogLevel::Warning => LevelFilter::WARN,
         LogLevel::Nothing => LevelFilter::OFF,
-    }
+    };
+    Targets::new().with_target("quorate", level).with_default(level.min(LevelFilter::WARN))
 }
 
 /// Starts the log: lines on standard output, or at the end of `logfile` when that is not empty.
