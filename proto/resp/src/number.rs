@@ -43,7 +43,13 @@ pub(crate) fn push_int(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// The shortest text that reads back as the same double, laid out as C's `%.17g` would be: `3`, `0.1`, `1e+17`, `inf`, `-inf`, `nan`.
+/// Whole numbers up to here are shown as integers. Source: Redis 7.2, d2string: half of the largest 64-bit integer.
+const WHOLE_MAX: f64 = (1u64 << 62) as f64;
+
+/// The shortest text that reads back as the same double, laid out as Redis 7.2 does: `3`, `0.1`, `1e+20`, `1.5e-7`, `inf`, `-inf`, `nan`.
+///
+/// A whole number too large for an integer is written out as long as at most 7 zeros follow its digits; a fraction as long as it has at most 6 places,
+/// or its first digit stands within 3 of the point; all others take an exponent. Source: fpconv, which Redis 7.2 prints with.
 #[must_use]
 pub fn double_text(value: f64) -> String {
     if value.is_nan() {
@@ -52,15 +58,23 @@ pub fn double_text(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "inf".into() } else { "-inf".into() };
     }
+    if value == 0.0 {
+        return if value.is_sign_negative() { "-0".into() } else { "0".into() };
+    }
+    if value.fract() == 0.0 && value.abs() <= WHOLE_MAX {
+        return (value as i64).to_string();
+    }
     let scientific = format!("{value:e}");
-    let (digits, exponent) = scientific.split_once('e').expect("the e format always holds an e");
+    let (mantissa, exponent) = scientific.split_once('e').expect("the e format always holds an e");
     let exponent: i32 = exponent.parse().expect("the e format ends in an integer");
-    // C's %g leaves the plain form below 1e-4 and from 10^precision on.
-    if (-4..17).contains(&exponent) {
+    let digits = mantissa.bytes().filter(u8::is_ascii_digit).count() as i32;
+    let power = exponent + 1 - digits;
+    let is_plain = if power >= 0 { power <= 7 } else { power >= -6 || exponent.abs() <= 3 };
+    if is_plain {
         return format!("{value}");
     }
     let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
+    format!("{mantissa}e{sign}{}", exponent.abs())
 }
 
 #[cfg(test)]
@@ -95,13 +109,21 @@ mod tests {
             (3.0, "3"),
             (0.1, "0.1"),
             (-1.5, "-1.5"),
-            (1e16, "10000000000000000"),
-            (1e17, "1e+17"),
-            (1e-5, "1e-05"),
-            (0.0001, "0.0001"),
+            (1e17, "100000000000000000"),
+            (-4611686018427387904.0, "-4611686018427387904"),
+            (-9223372036854775808.0, "-9223372036854776000"),
+            (1e20, "1e+20"),
+            (1e-5, "0.00001"),
+            (1e-7, "1e-7"),
+            (1.5e-7, "1.5e-7"),
+            (std::f64::consts::PI, "3.141592653589793"),
+            (1234.5678901234567, "1234.5678901234567"),
+            (12345.678901234567, "1.2345678901234567e+4"),
+            (12345.678901, "12345.678901"),
             (1.7976931348623157e308, "1.7976931348623157e+308"),
             (f64::INFINITY, "inf"),
             (-0.0, "-0"),
+            (0.0, "0"),
         ] {
             assert_eq!(double_text(value), text);
         }
