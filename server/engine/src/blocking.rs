@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use quorate_keyspace::DbIndex;
 
+use crate::commands::float::parse_unbounded;
 use crate::{Refusal, SessionId};
 
 /// How long a session waits: `None` for ever.
@@ -46,12 +47,8 @@ impl Timeout {
             Unit::Milliseconds => quorate_resp::parse_int(argument)
                 .ok_or(Refusal::fixed("ERR timeout is not an integer or out of range"))?,
             Unit::Seconds => {
-                let text = std::str::from_utf8(argument).unwrap_or("");
-                let seconds: f64 = text
-                    .parse()
-                    .ok()
-                    .filter(|seconds: &f64| seconds.is_finite())
-                    .ok_or(Refusal::fixed("ERR timeout is not a float or out of range"))?;
+                let seconds =
+                    parse_unbounded(argument).ok_or(Refusal::fixed("ERR timeout is not a float or out of range"))?;
                 let ms = (seconds * 1000.0).ceil();
                 if ms >= i64::MAX as f64 {
                     return Err(Refusal::fixed("ERR timeout is out of range"));
@@ -368,6 +365,9 @@ mod tests {
         assert_eq!(seconds("0.0001"), Ok(Timeout(Some(Duration::from_millis(1)))));
         assert_eq!(seconds("-1"), Err("ERR timeout is negative".into()));
         assert_eq!(seconds("1e300"), Err("ERR timeout is out of range".into()));
+        assert_eq!(seconds("inf"), Err("ERR timeout is out of range".into()));
+        assert_eq!(seconds("1e400"), Err("ERR timeout is out of range".into()));
+        assert_eq!(seconds("-inf"), Err("ERR timeout is negative".into()));
         assert_eq!(seconds("x"), Err("ERR timeout is not a float or out of range".into()));
         let ms =
             |text: &str| Timeout::parse(text.as_bytes(), Unit::Milliseconds).map_err(|refusal| refusal.to_string());

@@ -145,6 +145,15 @@ impl<'a> Call<'a> {
         parse_int(self.argv[index]).ok_or(Refusal::NotInteger)
     }
 
+    /// An argument as the number of a database.
+    pub fn db_index(&mut self, index: usize) -> Result<DbIndex, Refusal> {
+        const BOUNDS: Refusal =
+            Refusal::fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
+        let number = self.int(index)?;
+        i32::try_from(number).map_err(|_| BOUNDS)?;
+        Ok(self.db.keyspace().index(number)?)
+    }
+
     /// Whether the argument is this word, whatever its letters' case.
     #[must_use]
     pub fn says(&self, index: usize, word: &str) -> bool {

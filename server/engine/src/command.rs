@@ -239,6 +239,19 @@ impl Keys {
         }
     }
 
+    /// Whether `argv` holds as many keys as it says.
+    #[must_use]
+    pub fn fits(self, argv: &[&[u8]]) -> bool {
+        match self {
+            Keys::Counted { count } | Keys::StoreCounted { count } => {
+                let number = argv.get(count).and_then(|text| quorate_resp::parse_int(text));
+                let number = number.and_then(|number| usize::try_from(number).ok());
+                number.is_some_and(|number| number > 0 && number < argv.len() - count)
+            }
+            _ => true,
+        }
+    }
+
     /// First key, last key and step, as the first fields of COMMAND INFO give them; zeros where they are not fixed.
     #[must_use]
     pub const fn fixed(self) -> (i64, i64, i64) {

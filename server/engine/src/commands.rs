@@ -8,7 +8,7 @@ pub(crate) mod counters;
 pub(crate) mod debug;
 mod digest;
 pub(crate) mod expiry;
-mod float;
+pub(crate) mod float;
 pub(crate) mod function;
 pub(crate) mod generic;
 pub(crate) mod hash;

@@ -171,8 +171,11 @@ impl Table {
     }
 }
 
+/// The first bytes, up to a zero byte: Redis prints these texts as C strings.
 fn cut(text: &[u8], most: usize) -> String {
-    String::from_utf8_lossy(&text[..text.len().min(most)]).into_owned()
+    let text = &text[..text.len().min(most)];
+    let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+    String::from_utf8_lossy(&text[..end]).into_owned()
 }
 
 /// As Redis words it: at most 128 bytes of the name, and of all arguments.

@@ -49,7 +49,14 @@ pub const COMMANDS: &[Command] = &[
         run: hello,
         ..ROW
     },
-    Command { name: "select", arity: Exactly(2), summary: "Changes the selected database.", run: select, ..ROW },
+    Command {
+        name: "select",
+        arity: Exactly(2),
+        flags: Flags::ANYTIME.with(Flags::FAST),
+        summary: "Changes the selected database.",
+        run: select,
+        ..ROW
+    },
     Command { name: "quit", arity: AtLeast(1), flags: STRANGERS, summary: "Closes the connection.", run: quit, ..ROW },
     Command {
         name: "reset",
@@ -190,9 +197,7 @@ fn greet(call: &mut Call<'_>) {
 
 /// `SELECT index`
 fn select(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let number = call.int(1)?;
-    let index: DbIndex = call.db.keyspace().index(number)?;
-    call.session.db = index;
+    call.session.db = call.db_index(1)?;
     Ok(Reply::Ok)
 }
 
@@ -235,6 +240,7 @@ mod tests {
         check("select 15", "+OK");
         check("select 16", "-ERR DB index is out of range");
         check("select x", "-ERR value is not an integer or out of range");
+        check("select 4294967296", "-ERR value is out of range, value must between -2147483648 and 2147483647");
         check("reset", "+RESET");
         check(
             "auth a",

@@ -2,14 +2,17 @@
 
 /// A score, weight or increment: a number that a double holds, without spaces around it.
 pub(crate) fn parse_float(text: &[u8]) -> Option<f64> {
-    if text.first().is_none_or(|first| is_space(*first)) {
-        return None;
-    }
-    let value = strtod(text)?;
+    let value = parse_unbounded(text)?;
     let says_inf = text.iter().any(|byte| matches!(byte, b'n' | b'N'));
     let overflows = value.is_infinite() && !says_inf;
     let underflows = value == 0.0 && has_digits(text);
     (!overflows && !underflows).then_some(value)
+}
+
+/// A number without spaces around it; what is too large is infinite.
+pub(crate) fn parse_unbounded(text: &[u8]) -> Option<f64> {
+    let is_bare = text.first().is_some_and(|first| !is_space(*first));
+    if is_bare { strtod(text) } else { None }
 }
 
 /// The number in a range's bound: what is too large is infinite, leading spaces and a number left out (zero) are fine.

@@ -2,7 +2,7 @@
 //! tell about their values in `object.rs`.
 
 use quorate_collections::glob::{Case, matches};
-use quorate_keyspace::{Copied, DbIndex, Replace};
+use quorate_keyspace::{Copied, Replace};
 
 use super::scan::{Scan, Scanned, write_page};
 use super::sort;
@@ -233,7 +233,7 @@ fn copy(call: &mut Call<'_>) -> Result<Reply, Refusal> {
             replace = Replace::Yes;
         } else if option.eq_ignore_ascii_case(b"db") && index + 1 < options.len() {
             index += 1;
-            into = database(call, 3 + index)?;
+            into = call.db_index(3 + index)?;
         } else {
             return Err(Refusal::Syntax);
         }
@@ -247,19 +247,10 @@ fn copy(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     Ok(Reply::Flag(copied))
 }
 
-/// The database that an argument names.
-fn database(call: &mut Call<'_>, argument: usize) -> Result<DbIndex, Refusal> {
-    let number = call.int(argument)?;
-    if i32::try_from(number).is_err() {
-        return Err(Refusal::NotInteger);
-    }
-    Ok(call.db.keyspace().index(number)?)
-}
-
 /// `MOVE key db`: 1 when it was moved.
 fn move_key(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let key = call.argv[1];
-    let into = database(call, 2)?;
+    let into = call.db_index(2)?;
     if into == call.db.index() {
         return Err(SAME_OBJECT);
     }

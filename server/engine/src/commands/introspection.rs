@@ -14,6 +14,7 @@ const ROW: Command = Command { flags: Flags::ANYTIME, since: "2.8.13", ..Command
 pub const COMMANDS: &[Command] = &[Command {
     name: "command",
     arity: AtLeast(1),
+    categories: Categories::CONNECTION,
     complexity: "O(N) where N is the total number of Redis commands",
     summary: "Returns detailed information about all commands.",
     run: all,
@@ -162,7 +163,7 @@ fn keys_of<'a>(call: &Call<'a>) -> Result<(Row, Vec<&'a [u8]>), Refusal> {
         return Err(Refusal::fixed("ERR The command has no key arguments"));
     }
     let positions = row.command.keys.positions(argv);
-    if positions.is_empty() {
+    if positions.is_empty() || !row.command.keys.fits(argv) {
         return Err(Refusal::fixed("ERR Invalid arguments specified for command"));
     }
     Ok((row, positions.into_iter().map(|position| argv[position]).collect()))
@@ -354,6 +355,9 @@ mod tests {
         );
         check("command list filterby pattern watch", "[$watch]");
         check("command getkeys watch a b", "[$a $b]");
+        check("command getkeys zunion 2 a b weights 1 2", "[$a $b]");
+        check("command getkeys zunion 2 a", "-ERR Invalid arguments specified for command");
+        check("command getkeys zunion 0 a", "-ERR Invalid arguments specified for command");
         check("command getkeys ping", "-ERR The command has no key arguments");
         check("command getkeys nosuch", "-ERR Invalid command specified");
         check(

@@ -49,12 +49,12 @@ impl Lengths {
 
 /// `LCS key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]`
 pub fn lcs(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let asked = parse(&call.argv[3..])?;
     let text = |key: &[u8]| match call.db.string(key) {
         Ok(text) => Ok(text.map(|text| text.to_vec()).unwrap_or_default()),
         Err(_) => Err(Refusal::fixed("ERR The specified keys must contain string values")),
     };
     let (a, b) = (text(call.argv[1])?, text(call.argv[2])?);
+    let asked = parse(&call.argv[3..])?;
     // Four bytes a pair of prefixes; `proto-max-bulk-len` bounds that as it bounds a string.
     let cells = (a.len() as u64 + 1).saturating_mul(b.len() as u64 + 1);
     if cells.saturating_mul(4) > call.core.config.proto_max_bulk_len {

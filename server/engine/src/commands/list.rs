@@ -351,9 +351,6 @@ struct Search {
 fn parse_search(call: &Call<'_>) -> Result<Search, Refusal> {
     let mut search = Search { from: End::Head, skip: 0, count: None, max_len: usize::MAX };
     let (pairs, odd) = call.argv[3..].as_chunks::<2>();
-    if !odd.is_empty() {
-        return Err(Refusal::Syntax);
-    }
     let natural = |text: &[u8], refusal: &'static str| {
         let number = parse_int(text).and_then(|number| usize::try_from(number).ok());
         number.ok_or(Refusal::fixed(refusal))
@@ -383,7 +380,7 @@ fn parse_search(call: &Call<'_>) -> Result<Search, Refusal> {
             return Err(Refusal::Syntax);
         }
     }
-    Ok(search)
+    if odd.is_empty() { Ok(search) } else { Err(Refusal::Syntax) }
 }
 
 /// `LPOS key element [RANK rank] [COUNT count] [MAXLEN len]`: an index or null; with COUNT an array, 0 for all matches.
@@ -558,7 +555,9 @@ mod tests {
              > lpos l c maxlen -1
              -ERR MAXLEN can't be negative
              > lpos l c rank
-             -ERR syntax error",
+             -ERR syntax error
+             > lpos l c count -1 rank
+             -ERR COUNT can't be negative",
         );
     }
 

@@ -148,8 +148,8 @@ fn lmpop(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 /// `BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]`
 fn blmpop(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let timeout = Timeout::parse(call.argv[1], Unit::Seconds)?;
     let wanted = Pop::parse(&call.argv[2..], end_of)?;
+    let timeout = Timeout::parse(call.argv[1], Unit::Seconds)?;
     if mpop(call, &wanted)? {
         return Ok(Reply::Written);
     }

@@ -10,7 +10,7 @@ use quorate_resp::parse_int;
 
 use crate::blocking::{Timeout, Unit};
 use crate::command::Arity::{AtLeast, Exactly};
-use crate::command::{Command, Flags, Group};
+use crate::command::{Categories, Command, Flags, Group};
 use crate::replication::{NodeRole, introduce};
 use crate::session::Kind;
 use crate::{Call, Refusal, Reply};
@@ -77,7 +77,8 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "wait",
         arity: Exactly(3),
-        flags: Flags::NONE,
+        flags: Flags::NOSCRIPT,
+        categories: Categories::CONNECTION,
         since: "3.0.0",
         summary: "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.",
         run: wait,

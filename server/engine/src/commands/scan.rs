@@ -26,8 +26,7 @@ pub(crate) enum Scanned {
 impl<'a> Scan<'a> {
     /// Reads `cursor [MATCH pattern] [COUNT count]`, and `[TYPE type]` where keys are scanned.
     pub fn parse(cursor: &[u8], options: &[&'a [u8]], what: Scanned) -> Result<Scan<'a>, Refusal> {
-        let cursor = std::str::from_utf8(cursor).ok().and_then(|text| text.parse().ok());
-        let cursor = cursor.ok_or(Refusal::fixed("ERR invalid cursor"))?;
+        let cursor = parse_cursor(cursor).ok_or(Refusal::fixed("ERR invalid cursor"))?;
         let mut scan = Scan { cursor, count: 10, pattern: None, kind: None };
         let (pairs, rest) = options.as_chunks::<2>();
         for [option, value] in pairs {
@@ -67,6 +66,23 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// A cursor as C's strtoul reads it: nothing is 0, and a negative number is counted down from the highest.
+fn parse_cursor(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return Some(0);
+    }
+    let (is_negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if !digits.first()?.is_ascii_digit() {
+        return None;
+    }
+    let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(if is_negative { number.wrapping_neg() } else { number })
+}
+
 /// `[cursor [element …]]`
 pub(crate) fn write_page(call: &mut Call<'_>, cursor: u64, elements: &[Vec<u8>]) {
     let out = &mut call.out;
@@ -74,4 +90,28 @@ pub(crate) fn write_page(call: &mut Call<'_>, cursor: u64, elements: &[Vec<u8>])
     out.bulk(cursor.to_string().as_bytes());
     out.array(elements.len());
     elements.iter().for_each(|element| out.bulk(element));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_are_read_as_redis_reads_them() {
+        for (text, cursor) in [
+            ("0", Some(0)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("-1", Some(u64::MAX)),
+            ("+7", Some(7)),
+            ("", Some(0)),
+            ("+", None),
+            ("--1", None),
+            (" 1", None),
+            ("1 ", None),
+            ("x", None),
+        ] {
+            assert_eq!(parse_cursor(text.as_bytes()), cursor, "{text:?}");
+        }
+    }
 }

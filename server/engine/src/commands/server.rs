@@ -140,8 +140,9 @@ fn flushall(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 /// `SWAPDB index1 index2`
 fn swapdb(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let first = call.int(1).map_err(|_| Refusal::fixed("ERR invalid first DB index"))?;
-    let second = call.int(2).map_err(|_| Refusal::fixed("ERR invalid second DB index"))?;
+    let number = |index: usize| call.int(index).ok().filter(|number| i32::try_from(*number).is_ok());
+    let first = number(1).ok_or(Refusal::fixed("ERR invalid first DB index"))?;
+    let second = number(2).ok_or(Refusal::fixed("ERR invalid second DB index"))?;
     let a = call.db.keyspace().index(first)?;
     let b = call.db.keyspace().index(second)?;
     if a != b {

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use quorate_keyspace::{Db, End, Kind, List, StrRef, Ttl, ValueRef, WrongType};
 use quorate_resp::parse_int;
 
+use super::float::parse_float;
 use crate::{Call, Refusal, Reply};
 
 /// What a SORT is asked for.
@@ -153,11 +154,9 @@ fn weigh(db: &Db<'_>, elements: Vec<Vec<u8>>, by: Option<&[u8]>, alpha: bool) ->
     elements.into_iter().map(weigh_one).collect()
 }
 
-/// A text as strtod reads it, whole; nothing is zero, and NaN is no weight.
+/// A text as a number; nothing is zero.
 fn weight_of(text: &[u8]) -> Option<f64> {
-    let text = std::str::from_utf8(text).ok()?.trim_start();
-    let weight: f64 = if text.is_empty() { 0.0 } else { text.parse().ok()? };
-    (!weight.is_nan()).then_some(weight)
+    if text.is_empty() { Some(0.0) } else { parse_float(text.trim_ascii_start()) }
 }
 
 fn compare(a: &Item, b: &Item, by: bool, alpha: bool) -> Ordering {
@@ -258,6 +257,10 @@ mod tests {
              > rpush l x
              :5
              > sort l
+             -ERR One or more scores can't be converted into double
+             > rpush large 1e400
+             :1
+             > sort large
              -ERR One or more scores can't be converted into double
              > sort none
              []
