@@ -120,6 +120,14 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// Bytes that it keeps allocated.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.spans.capacity() * size_of::<Span>()
+            + self.complete.capacity() * size_of::<Complete>()
+            + self.inline.capacity()
+    }
+
     /// Cuts `buffer` into at most `at_most` commands, going on from `partial` where an earlier call stopped (its command must then
     /// begin at the buffer's first byte). An error concerns what follows the commands found: those are still to be run.
     pub fn parse(

@@ -51,7 +51,13 @@ pub(crate) fn request(
         }
         Err(Objection::Refuse(refusal)) => {
             core.stats.by_command[row.number].rejected += 1;
-            refuse(core, session, out, &refusal);
+            if row.name == "exec" && session.multi.take().is_some() {
+                core.unwatch(session);
+                let why = Refusal::Text(format!("EXECABORT Transaction discarded because of: {refusal}").into());
+                refuse(core, session, out, &why);
+            } else {
+                refuse(core, session, out, &refusal);
+            }
             return Next::Go;
         }
     }
@@ -179,7 +185,11 @@ pub(crate) fn run(
     }
     core.reap(keyspace, Some(session));
     core.propagation.settle(db, argv, dirty > 0);
-    core.propagation.end_unit();
+    if dirty == 0 && row.name != "exec" {
+        core.propagation.end_loose_unit(); // keys that were met dead: each is gone for itself
+    } else {
+        core.propagation.end_unit();
+    }
     if dirty > 0 {
         session.last_write_offset = core.stream_position().0;
     }

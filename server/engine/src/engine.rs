@@ -319,7 +319,8 @@ impl Engine {
                 break;
             }
         }
-        self.requests = requests;
+        // A request of very many arguments leaves no memory behind.
+        self.requests = if requests.memory() > 256 * 1024 { Requests::default() } else { requests };
         (session, used)
     }
 

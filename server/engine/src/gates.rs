@@ -200,6 +200,9 @@ mod tests {
         let mut stage = Stage::new();
         stage.play("> multi\n+OK\n> set a 1\n+QUEUED");
         stage.engine.core_mut().standing.read_only = true;
-        assert_eq!(stage.say(1, "exec"), "-READONLY You can't write against a read only replica.");
+        assert_eq!(
+            stage.say(1, "exec"),
+            "-EXECABORT Transaction discarded because of: READONLY You can't write against a read only replica."
+        );
     }
 }

@@ -87,6 +87,11 @@ impl Propagation {
         }
     }
 
+    /// Ends a unit whose commands have nothing to do with each other, unless it is part of one that holds together.
+    pub(crate) fn end_loose_unit(&mut self) {
+        self.depth -= 1;
+    }
+
     pub(crate) fn nothing(&mut self) {
         self.form = Form::Nothing;
         self.forget_rewritten();

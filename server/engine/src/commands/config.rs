@@ -111,6 +111,7 @@ fn apply(call: &mut Call<'_>, directive: &Directive) {
         Apply::Memory => {
             let meter = crate::evict::access_meter(&call.core.config);
             call.db.keyspace().set_access_meter(meter);
+            call.core.make_room(call.db.keyspace(), Some(call.session)); // a lower limit is felt at once
         }
         Apply::Trim => call.core.slow_log.trim(call.core.config.slowlog_max_len),
         Apply::Events | Apply::Password => {}

@@ -128,7 +128,7 @@ fn docs(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 fn list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let table = call.core.table;
     let names: Vec<&str> = match &call.argv[2..] {
-        [] => table.commands().iter().map(|row| row.name).collect(),
+        [] => table.rows().iter().map(|row| row.name).collect(),
         [filter, kind, wanted] if filter.eq_ignore_ascii_case(b"filterby") => {
             match kind.to_ascii_lowercase().as_slice() {
                 b"module" => Vec::new(),
