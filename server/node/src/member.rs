@@ -38,7 +38,9 @@ impl Member {
         };
         let core = engine.core_mut();
         core.join_group(&group, state.node_id(), state.kept().clone(), promises);
-        let vitals = Arc::new(Vitals::new(host::clock, core.facts()));
+        // Nothing is known of the dataset before the first turn, which says whether it has to be loaded.
+        let facts = quorate_engine::Facts { loading: true, ..core.facts() };
+        let vitals = Arc::new(Vitals::new(host::clock, facts));
         let run_id = core.run_id.clone();
         let settings = Settings { listeners, secret, run_id, state, vitals: Arc::clone(&vitals) };
         let mailbox = mailbox.clone();

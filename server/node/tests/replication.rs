@@ -151,6 +151,7 @@ fn check_pair(master: &Server, replica: &Server) {
     assert_eq!(replica.say("set a 1"), "-READONLY You can't write against a read only replica.");
     assert_eq!(replica.info("role"), "slave");
     assert_eq!(master.info("connected_slaves"), "1");
+    wait_until(|| if master.info("slave0").contains("state=online") { Ok(()) } else { Err("not online yet".into()) });
     assert!(
         master.info("slave0").contains(&format!("port={},state=online", replica.port)),
         "{}",
@@ -268,6 +269,9 @@ fn failover_hands_over_between_ours_and_redis() {
         fill(&master);
         replicaof(&replica, &master);
         check_same(&master, &replica);
+        wait_until(
+            || if master.info("slave0").contains("state=online") { Ok(()) } else { Err("not online yet".into()) },
+        );
         assert_eq!(master.say("failover abort"), "-ERR No failover in progress.");
         assert_eq!(master.say(&format!("failover to 127.0.0.1 {}", replica.port)), "+OK");
         replica.wait_for("role", "master");

@@ -5,8 +5,9 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use quorate_config::ServerConfig;
@@ -30,7 +31,7 @@ pub struct Server {
     pub port: u16,
     pub dir: tempfile::TempDir,
     child: Child,
-    start: Box<dyn Fn(&std::path::Path) -> Command + Send>,
+    start: Box<dyn Fn(&Path, u16) -> Command + Send>,
 }
 
 impl Drop for Server {
@@ -40,12 +41,13 @@ impl Drop for Server {
 }
 
 /// A port that nobody listens on, and whose agent's port (1000 above) is free too. Below the range that the kernel takes for outgoing
-/// connections (32768), and each handed out once by this process.
+/// connections (32768); each process has a place of its own to look in.
 fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 12_000 + (std::process::id() % 18) as u16 * 1000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = 12_000 + (std::process::id() % 10) * 2000;
     for _ in 0..1000 {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 1000;
+        let place = std::process::id() / 10 * 37 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = (first + place % 1000) as u16;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("127.0.0.1", port + 1000)).is_ok() {
             return port;
         }
@@ -56,13 +58,12 @@ fn free_port() -> u16 {
 impl Server {
     /// One of our nodes. `options` as on a command line, separated by blanks.
     pub fn ours(options: &str) -> Server {
-        let port = free_port();
-        let options = format!("--port {port} --bind 127.0.0.1 --save \"\" {options}");
+        let options = format!("--bind 127.0.0.1 --save \"\" {options}");
         let words = split_line(options.as_bytes()).expect("balanced quotes");
         let words: Vec<String> = words.into_iter().map(|word| String::from_utf8(word).expect("text")).collect();
-        Server::start(port, move |dir| {
+        Server::start(move |dir, port| {
             let mut command = Command::new(std::env::current_exe().expect("this program"));
-            let all = [words.join("\n"), format!("--dir\n{}", dir.display())].join("\n");
+            let all = [words.join("\n"), format!("--port\n{port}\n--dir\n{}", dir.display())].join("\n");
             command.args(["--exact", "a_node_for_the_other_tests", "--nocapture"]).env(OPTIONS, all);
             command
         })
@@ -70,9 +71,8 @@ impl Server {
 
     /// A real Redis.
     pub fn redis(options: &str) -> Server {
-        let port = free_port();
         let options: Vec<String> = options.split_whitespace().map(str::to_owned).collect();
-        Server::start(port, move |dir| {
+        Server::start(move |dir, port| {
             let mut command = Command::new("redis-server");
             command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
             command.args(["--repl-diskless-sync-delay", "0", "--dir"]).arg(dir).args(&options);
@@ -80,23 +80,17 @@ impl Server {
         })
     }
 
-    fn start(port: u16, start: impl Fn(&std::path::Path) -> Command + Send + 'static) -> Server {
-        let dir = tempfile::tempdir().expect("a directory");
-        let start: Box<dyn Fn(&std::path::Path) -> Command + Send> = Box::new(start);
-        let child = spawn(start(dir.path()));
-        let mut server = Server { port, dir, child, start };
-        server.wait_for_port();
-        server
-    }
-
-    fn wait_for_port(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let ended = self.child.try_wait().expect("a child of ours");
-            assert!(ended.is_none(), "the server on {} ended: {ended:?}", self.port);
-            assert!(Instant::now() < deadline, "nobody listens on {}", self.port);
-            std::thread::sleep(Duration::from_millis(10));
+    fn start(start: impl Fn(&Path, u16) -> Command + Send + 'static) -> Server {
+        let start: Box<dyn Fn(&Path, u16) -> Command + Send> = Box::new(start);
+        // Somebody else may take the port between our look and the server's: it ends then, and another one is tried.
+        for _ in 0..5 {
+            let (dir, port) = (tempfile::tempdir().expect("a directory"), free_port());
+            let mut child = spawn(start(dir.path(), port));
+            if listens(&mut child, port) {
+                return Server { port, dir, child, start };
+            }
         }
+        panic!("no server could be started");
     }
 
     /// SIGKILL.
@@ -107,8 +101,8 @@ impl Server {
 
     /// Starts it again on the same directory, after [`Server::kill`].
     pub fn restart(&mut self) {
-        self.child = spawn((self.start)(self.dir.path()));
-        self.wait_for_port();
+        self.child = spawn((self.start)(self.dir.path(), self.port));
+        assert!(listens(&mut self.child, self.port), "the server on {} did not start again", self.port);
     }
 
     /// A connection.
@@ -139,6 +133,21 @@ impl Server {
             now => Err(format!("{field} is {now}, not {value}")),
         });
     }
+}
+
+/// Waits until the server listens; says whether it does, or has ended.
+fn listens(child: &mut Child, port: u16) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if child.try_wait().expect("a child of ours").is_some() {
+            return false;
+        }
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("nobody listens on {port} after {PATIENCE:?}");
 }
 
 fn spawn(mut command: Command) -> Child {
