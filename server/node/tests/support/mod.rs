@@ -26,12 +26,15 @@ pub fn be_a_node_if_asked() {
     quorate_node::run(config, None).expect("the node runs");
 }
 
+/// The command that starts a server in a directory and on a port.
+type Start = Box<dyn Fn(&Path, u16) -> Command + Send>;
+
 /// A server process.
 pub struct Server {
     pub port: u16,
     pub dir: tempfile::TempDir,
     child: Child,
-    start: Box<dyn Fn(&Path, u16) -> Command + Send>,
+    start: Start,
 }
 
 impl Drop for Server {
@@ -81,7 +84,7 @@ impl Server {
     }
 
     fn start(start: impl Fn(&Path, u16) -> Command + Send + 'static) -> Server {
-        let start: Box<dyn Fn(&Path, u16) -> Command + Send> = Box::new(start);
+        let start: Start = Box::new(start);
         // Somebody else may take the port between our look and the server's: it ends then, and another one is tried.
         for _ in 0..5 {
             let (dir, port) = (tempfile::tempdir().expect("a directory"), free_port());
