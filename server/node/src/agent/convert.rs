@@ -56,7 +56,6 @@ pub(super) fn report(node_id: &str, run_id: &str, facts: &Facts, busy: Option<Bu
         loading: facts.loading,
         paused: facts.paused,
         busy_ms: busy.map_or(0, |busy| busy.since.as_millis() as u64),
-        busy_with: String::new(),
         priority: facts.priority,
     }
 }
