@@ -170,6 +170,11 @@ impl Flags {
         Flags(self.0 & (Flags::WRITE.0 | Flags::DENYOOM.0 | Flags::MAY_REPLICATE.0))
     }
 
+    /// This set without those of `some` that `other` lacks.
+    pub(crate) const fn without_what_lacks(self, other: Flags, some: Flags) -> Flags {
+        Flags(self.0 & !(some.0 & !other.0))
+    }
+
     /// Whether any of `other` is in this set.
     #[must_use]
     pub const fn any(self, other: Flags) -> bool {

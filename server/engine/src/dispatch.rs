@@ -100,7 +100,10 @@ pub(crate) fn apply(
 fn flags(session: &Session, row: Row) -> Flags {
     match &session.multi {
         Some(multi) if row.name == "exec" => {
-            multi.queue.iter().fold(row.command.flags, |flags, queued| flags | (queued.row.command.flags.inherited()))
+            let queued = || multi.queue.iter().map(|queued| queued.row.command.flags);
+            let does = queued().fold(row.command.flags, |does, flags| does | flags.inherited());
+            // It may run while loading or stale only if all of its queue may.
+            queued().fold(does, |does, flags| does.without_what_lacks(flags, Flags::ANYTIME))
         }
         _ => row.command.flags,
     }

@@ -196,6 +196,16 @@ mod tests {
     }
 
     #[test]
+    fn a_stale_replica_runs_no_transaction_of_reads() {
+        let mut stage = Stage::new();
+        stage.play("config replica-serve-stale-data no\n> multi\n+OK\n> get a\n+QUEUED");
+        stage.engine.core_mut().standing.stale = true;
+        let refusal = stage.say(1, "exec");
+        assert!(refusal.starts_with("-EXECABORT Transaction discarded because of: MASTERDOWN"), "{refusal}");
+        stage.play("> multi\n+OK\n> config get port\n+QUEUED\n> exec\n[[$port $6379]]");
+    }
+
+    #[test]
     fn exec_is_judged_by_what_it_holds() {
         let mut stage = Stage::new();
         stage.play("> multi\n+OK\n> set a 1\n+QUEUED");
