@@ -18,6 +18,7 @@ mod subscriptions;
 
 use std::{
     io,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -41,6 +42,8 @@ pub struct Options {
     pub clients_most: usize,
     /// The port that INFO names.
     pub port: u16,
+    /// `protected-mode`: without a password only this machine's own clients are served.
+    pub protected: bool,
 }
 
 /// What all connections share.
@@ -82,6 +85,13 @@ pub async fn serve(listener: TcpListener, tower: Arc<dyn Tower>, options: Option
             },
             Some(_) = connections.join_next() => {}
         }
+    }
+}
+
+impl Options {
+    /// May a client from this address be served at all?
+    fn serves(&self, peer: IpAddr) -> bool {
+        !self.protected || !self.password.is_empty() || peer.to_canonical().is_loopback()
     }
 }
 

@@ -290,8 +290,12 @@ async fn listen(
             }
         }));
         let resp = bind(host, config.port).await?;
-        let options =
-            front::Options { password: config.requirepass.clone(), clients_most: CLIENTS_MOST, port: config.port };
+        let options = front::Options {
+            password: config.requirepass.clone(),
+            clients_most: CLIENTS_MOST,
+            port: config.port,
+            protected: config.protected_mode,
+        };
         let tower = Arc::new(plane.clone());
         rooms.spawn(room("the RESP front", async move {
             if let Err(error) = front::serve(resp, tower, options).await {

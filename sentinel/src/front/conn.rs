@@ -27,8 +27,17 @@ const BATCH: usize = 128;
 /// The longest argument that a sentinel takes: no command of its has a long one.
 const BULK_MOST: i64 = 64 * 1024;
 
+/// What a stranger from another machine is told. Source: Redis's protected mode, whose first words clients recognise.
+const PROTECTED_MODE: &[u8] =
+    b"-DENIED protected mode is on and no password is set: only connections from the loopback \
+interface are served. Set 'requirepass', or 'protected-mode no' to serve everybody who reaches this port.\r\n";
+
 /// Serves one client until it leaves, errs or is cut off.
 pub(super) async fn run(shared: Arc<Shared>, mut stream: TcpStream, peer: SocketAddr) {
+    if !shared.options.serves(peer.ip()) {
+        let _ = stream.write_all(PROTECTED_MODE).await;
+        return;
+    }
     if !shared.admit() {
         let _ = stream.write_all(b"-ERR max number of clients reached\r\n").await;
         return;

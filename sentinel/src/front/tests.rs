@@ -171,7 +171,7 @@ impl Tower for FakeTower {
 fn shared_over(tower: Arc<FakeTower>, password: &str) -> Shared {
     Shared {
         tower,
-        options: Options { password: password.into(), clients_most: 10, port: 26379 },
+        options: Options { password: password.into(), clients_most: 10, port: 26379, protected: true },
         started: std::time::Instant::now(),
         next_client: 1.into(),
         connected: 0.into(),
@@ -382,7 +382,7 @@ impl Peer {
 async fn connected(tower: Arc<FakeTower>) -> impl AsyncFn() -> Peer {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let options = Options { password: String::new(), clients_most: 2, port: address.port() };
+    let options = Options { password: String::new(), clients_most: 2, port: address.port(), protected: true };
     tokio::spawn(serve(listener, tower, options));
     async move || Peer(TcpStream::connect(address).await.expect("a connection"), Vec::new())
 }
@@ -422,6 +422,21 @@ async fn malformed_requests_and_crowds_are_refused() {
         assert_eq!(peer.hear_text().await, "PONG");
     }
     assert_eq!(c.hear_text().await, "-ERR max number of clients reached");
+}
+
+#[test]
+fn protected_mode_serves_strangers_only_with_a_password() {
+    let (here, mapped, away) = ("127.0.0.1", "::ffff:127.0.0.1", "192.0.2.1");
+    for (protected, password, peer, served) in [
+        (true, "", here, true),
+        (true, "", mapped, true),
+        (true, "", away, false),
+        (true, "p", away, true),
+        (false, "", away, true),
+    ] {
+        let options = Options { password: password.into(), clients_most: 1, port: 1, protected };
+        assert_eq!(options.serves(peer.parse().expect("an address")), served, "{protected} {password} {peer}");
+    }
 }
 
 #[tokio::test]
