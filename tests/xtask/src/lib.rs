@@ -1,7 +1,8 @@
-//! The project's own rules, as code: which room may depend on what, and which crates may come from outside.
+//! The project's own rules, as code: which room may depend on what, which crates may come from outside, and what Redis's own tests say.
 
 pub mod deps;
 pub mod floors;
+pub mod suite;
 
 use cargo_metadata::{Metadata, MetadataCommand};
 
