@@ -260,6 +260,25 @@ pub const DESCRIBED_OTHERWISE: &[(&str, &[&str])] = &[
     ("runs at any time", &["ping"]),
     ("flags that Redis does not show", &["debug", "publish", "spublish"]),
     ("a shard channel is no key here", &["spublish", "ssubscribe", "sunsubscribe"]),
-    ("categories follow from the flags and the group", &["lastsave", "role", "sort", "sort_ro"]),
+    (
+        "categories follow from the flags and the group",
+        &[
+            "command|count",
+            "command|docs",
+            "command|getkeys",
+            "command|getkeysandflags",
+            "command|help",
+            "command|info",
+            "command|list",
+            "lastsave",
+            "role",
+            "sort",
+            "sort_ro",
+        ],
+    ),
+    (
+        "a subcommand carries its container's flags",
+        &["client|help", "config|help", "latency|history", "latency|latest", "latency|reset", "pubsub|help"],
+    ),
     ("WITHSCORE is new in Redis 7.2", &["zrank", "zrevrank"]),
 ];
