@@ -38,16 +38,20 @@ pub async fn router(plane: Arc<dyn ControlPlane>, secret: Secret, more: Routes) 
     let service = Service::new(plane);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<ControlServer<grpc::ControlFront>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(quorate_rpc::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .expect("the generated descriptors are well formed");
+    // Both versions of the reflection service: many clients still ask for v1alpha alone.
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(quorate_rpc::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let reflection = described().build_v1().expect("the generated descriptors are well formed");
+    let reflection_alpha = described().build_v1alpha().expect("the generated descriptors are well formed");
     let control = ControlServer::new(grpc::ControlFront(service.clone())).max_decoding_message_size(MESSAGE_MOST);
     let grpc = more
         .add_service(InterceptedService::new(control, secret.clone()))
         .add_service(health)
         .add_service(reflection)
+        .add_service(reflection_alpha)
         .into_axum_router();
     http::router(service, secret).merge(grpc.reset_fallback())
 }
