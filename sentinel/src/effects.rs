@@ -111,6 +111,7 @@ impl Messenger {
             role: role.into(),
             master_host: master.map(|m| m.host().to_owned()).unwrap_or_default(),
             master_port: master.map_or(0, |m| m.port().into()),
+            config: None,
         };
         let response = match &effect.order {
             Order::Promise => client.promise(authorized(secret, v1::PromiseRequest { group, epoch })).await?,

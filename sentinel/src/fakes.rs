@@ -275,6 +275,23 @@ impl agent_server::Agent for FakeAgent {
         self.called(&request, what, None, |report| report.offset = asked.offset).await
     }
 
+    async fn configure(&self, request: Request<v1::ConfigureRequest>) -> Result<Response<NodeReport>, Status> {
+        let (epoch, config) = (request.get_ref().epoch, request.get_ref().config.clone().unwrap_or_default());
+        let what = format!("configure {epoch} {} {} of {:?}", config.durability, config.copies, config.voters);
+        self.called(&request, what, Some(epoch), |report| report.config_version = config.version).await
+    }
+
+    async fn grant(&self, request: Request<v1::GrantRequest>) -> Result<Response<NodeReport>, Status> {
+        let v1::GrantRequest { epoch, renewal, lease_ms, .. } = request.get_ref().clone();
+        let what = format!("grant {epoch} {renewal} for {lease_ms} ms");
+        self.called(&request, what, Some(epoch), |report| report.lease_remaining_ms = lease_ms.into()).await
+    }
+
+    async fn release(&self, request: Request<v1::ReleaseRequest>) -> Result<Response<NodeReport>, Status> {
+        let epoch = request.get_ref().epoch;
+        self.called(&request, format!("release {epoch}"), Some(epoch), |report| report.lease_remaining_ms = 0).await
+    }
+
     type HeartbeatsStream = Pin<Box<dyn Stream<Item = Result<NodeReport, Status>> + Send>>;
 
     async fn heartbeats(

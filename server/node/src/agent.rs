@@ -224,6 +224,18 @@ impl AgentService for Service {
         self.0.order(Order::CatchUp { held, timeout }, timeout).await
     }
 
+    async fn configure(&self, _: Request<v1::ConfigureRequest>) -> Result<Response<v1::NodeReport>, Status> {
+        Err(Status::unimplemented("this node withholds no replies: its groups are async"))
+    }
+
+    async fn grant(&self, _: Request<v1::GrantRequest>) -> Result<Response<v1::NodeReport>, Status> {
+        Err(Status::unimplemented("this node keeps no lease"))
+    }
+
+    async fn release(&self, _: Request<v1::ReleaseRequest>) -> Result<Response<v1::NodeReport>, Status> {
+        Err(Status::unimplemented("this node keeps no lease"))
+    }
+
     type HeartbeatsStream = Pin<Box<dyn Stream<Item = Result<v1::NodeReport, Status>> + Send>>;
 
     async fn heartbeats(

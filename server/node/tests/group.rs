@@ -63,7 +63,7 @@ impl Hand {
 
     fn assign(&mut self, epoch: u64, role: NodeRole, master_port: u32) -> Answer {
         let (group, master_host) = ("main".into(), "127.0.0.1".into());
-        let request = AssignRequest { group, epoch, role: role.into(), master_host, master_port };
+        let request = AssignRequest { group, epoch, role: role.into(), master_host, master_port, config: None };
         self.runtime.block_on(self.agent.assign(request)).map(tonic::Response::into_inner)
     }
 

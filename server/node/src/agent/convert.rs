@@ -57,5 +57,6 @@ pub(super) fn report(node_id: &str, run_id: &str, facts: &Facts, busy: Option<Bu
         paused: facts.paused,
         busy_ms: busy.map_or(0, |busy| busy.since.as_millis() as u64),
         priority: facts.priority,
+        ..v1::NodeReport::default()
     }
 }
