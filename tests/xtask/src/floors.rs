@@ -10,6 +10,7 @@ const ROOMS: &[(&str, u8, Purity)] = &[
     ("quorate-resp", 0, Purity::Pure),
     ("quorate-collections", 0, Purity::Pure),
     ("quorate-config", 0, Purity::Pure),
+    ("quorate-checkers", 0, Purity::Pure),
     ("quorate-rpc", 0, Purity::Generated),
     ("quorate-keyspace", 1, Purity::Pure),
     ("quorate-replication", 1, Purity::Pure),
