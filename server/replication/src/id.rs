@@ -42,6 +42,35 @@ impl fmt::Debug for ReplId {
     }
 }
 
+/// A node's name, which it keeps in its data directory: 40 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId([u8; 40]);
+
+impl NodeId {
+    /// Reads a name: exactly 40 hexadecimal digits; `None` for anything else.
+    pub fn parse(text: &[u8]) -> Option<NodeId> {
+        let name: [u8; 40] = text.try_into().ok()?;
+        name.iter().all(u8::is_ascii_hexdigit).then_some(NodeId(name))
+    }
+
+    /// The 40 digits.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("only ASCII passes parse")
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.as_str()[..8])
+    }
+}
+
 /// How many bytes of the stream: written by a master, applied by a replica.
 /// On the wire PSYNC names the *next* byte wanted, counted from 1: see [`Offset::next_on_wire`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,6 +149,14 @@ mod tests {
         assert_eq!(ReplId::parse(b"?"), None);
         assert_eq!(ReplId::parse(&[b' '; 40]), None);
         assert_eq!(ReplId::parse(&[b'a'; 41]), None);
+    }
+
+    #[test]
+    fn a_node_id_is_forty_hexadecimal_digits() {
+        let id = NodeId::parse(&[b'a'; 40]).expect("hexadecimal");
+        assert_eq!(id.to_string(), "a".repeat(40));
+        assert_eq!(NodeId::parse(&[b'g'; 40]), None);
+        assert_eq!(NodeId::parse(&[b'a'; 39]), None);
     }
 
     #[test]
