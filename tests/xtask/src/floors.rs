@@ -22,6 +22,7 @@ const ROOMS: &[(&str, u8, Purity)] = &[
     ("quorate-node", 4, Purity::Shell),
     ("quorate-sentinel", 4, Purity::Shell),
     ("quorate-cli", 4, Purity::Shell),
+    ("quorate-bench", 4, Purity::Shell),
     ("quorate-compat", 4, Purity::Shell),
     ("quorate-harness", 4, Purity::Shell),
     ("quorate-drills", 4, Purity::Shell),

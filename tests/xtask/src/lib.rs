@@ -1,5 +1,7 @@
-//! The project's own rules, as code: which room may depend on what, which crates may come from outside, and what Redis's own tests say.
+//! The project's own rules, as code: which room may depend on what, which crates may come from outside, what Redis's own tests say, and
+//! how fast the node is beside others.
 
+pub mod bench;
 pub mod deps;
 pub mod floors;
 pub mod suite;

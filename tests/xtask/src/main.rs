@@ -5,12 +5,13 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let faults = match arguments.first().map(String::as_str) {
-        Some("suite") => return quorate_xtask::suite::run(&arguments[1..]),
+        Some("bench") => return exit(quorate_xtask::bench::run(&arguments[1..])),
+        Some("suite") => return exit(quorate_xtask::suite::run(&arguments[1..])),
         Some("deps") => quorate_xtask::deps::check(&quorate_xtask::metadata()),
         Some("floors") => quorate_xtask::floors::check(&quorate_xtask::metadata()),
         _ => {
             eprintln!(
-                "cargo xtask deps    holds every dependency against deny.toml\ncargo xtask floors  holds every room against the house's floors\ncargo xtask suite   runs Redis's own tests against the data node"
+                "cargo xtask bench   measures the data node beside Valkey and Redis\ncargo xtask deps    holds every dependency against deny.toml\ncargo xtask floors  holds every room against the house's floors\ncargo xtask suite   runs Redis's own tests against the data node"
             );
             return ExitCode::from(2);
         }
@@ -19,4 +20,16 @@ fn main() -> ExitCode {
         eprintln!("{fault}");
     }
     if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A chore's outcome as the shell wants it: it did what it should, it found fault, or it could not be done.
+fn exit(outcome: std::io::Result<bool>) -> ExitCode {
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -11,7 +11,7 @@ mod source;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use known::Known;
@@ -51,19 +51,8 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// Between two looks at a unit that runs.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Runs the units and judges them.
-pub fn run(arguments: &[String]) -> ExitCode {
-    match try_run(arguments) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn try_run(arguments: &[String]) -> io::Result<bool> {
+/// Runs the units and judges them; answers whether nothing failed but what is known to.
+pub fn run(arguments: &[String]) -> io::Result<bool> {
     let metadata = crate::metadata();
     let (program, named) = match arguments {
         [flag, program, units @ ..] if flag == "--program" => (std::fs::canonicalize(program)?, units),
