@@ -20,7 +20,7 @@ use tonic::{Code, Status};
 
 use crate::nodes::Hands;
 use crate::probe::{MAX_REPORT, endpoint};
-use crate::wire::{authorized, facts_of_report};
+use crate::wire::{authorized, config_to_wire, facts_of_report};
 
 /// Tells nodes what was decided: the leader's hands. Cheap to clone; connections to agents are kept and shared.
 #[derive(Clone, Default)]
@@ -105,13 +105,14 @@ impl Messenger {
     ) -> Result<v1::NodeReport, Status> {
         let secret = self.secret.as_deref();
         let (group, epoch) = (effect.group.to_string(), effect.epoch.0);
+        let config = || config_to_wire(&effect.config);
         let assign = |role: v1::NodeRole, master: Option<&NodeKey>| v1::AssignRequest {
             group: effect.group.to_string(),
             epoch,
             role: role.into(),
             master_host: master.map(|m| m.host().to_owned()).unwrap_or_default(),
             master_port: master.map_or(0, |m| m.port().into()),
-            config: None,
+            config: Some(config()),
         };
         let response = match &effect.order {
             Order::Promise => client.promise(authorized(secret, v1::PromiseRequest { group, epoch })).await?,
@@ -124,6 +125,14 @@ impl Messenger {
                 client.pause(authorized(secret, v1::PauseRequest { group, epoch, timeout_ms })).await?
             }
             Order::Resume => client.resume(authorized(secret, v1::ResumeRequest { group, epoch })).await?,
+            Order::Configure { .. } => {
+                let request = v1::ConfigureRequest { group, epoch, config: Some(config()) };
+                client.configure(authorized(secret, request)).await?
+            }
+            Order::Grant { renewal, lease } => {
+                let request = v1::GrantRequest { group, epoch, renewal: *renewal, lease_ms: millis(*lease) };
+                client.grant(authorized(secret, request)).await?
+            }
             Order::CatchUp { replid, offset } => {
                 // The node gives up before we do, so that its answer says how far it came.
                 let left = deadline.saturating_duration_since(Instant::now());

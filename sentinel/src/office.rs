@@ -21,7 +21,7 @@ use quorate_consensus::{Role, Term};
 use quorate_registry::{
     Action, Command, Entry, GroupName, NodeKey, Outcome, RaftId, Registry, Rejected, Steering,
     sights::{Sight, Sights},
-    steering::{Manner, request_failover},
+    steering::{Failure, Manner, request_failover, request_settings},
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -52,15 +52,27 @@ pub struct Report {
     pub sights: Vec<(GroupName, NodeKey, Sight)>,
 }
 
-/// An operator's wish for a failover, to be judged upon what the leader sees.
+/// What an operator wishes that must be judged upon what the leader sees.
+#[derive(Debug)]
+pub enum Wish {
+    /// A failover.
+    Failover {
+        /// The node that is to take over; none: the leader chooses.
+        candidate: Option<NodeKey>,
+        /// With or without the master's help.
+        manner: Manner,
+    },
+    /// Other settings: directive and value.
+    Settings(Vec<(String, String)>),
+}
+
+/// An operator's wish for a group.
 #[derive(Debug)]
 pub struct Ask {
     /// Of which group.
     pub group: GroupName,
-    /// The node that is to take over; none: the leader chooses.
-    pub candidate: Option<NodeKey>,
-    /// With or without the master's help.
-    pub manner: Manner,
+    /// What is wished for.
+    pub wish: Wish,
     /// Gets the command to propose. Dropped when this sentinel does not lead.
     pub reply: oneshot::Sender<Result<Command, Rejected>>,
 }
@@ -118,7 +130,7 @@ struct Reign {
 
 /// How something that was started ended.
 enum Done {
-    Effect(Outcome),
+    Effect(Box<Outcome>),
     Proposal { group: Option<GroupName>, applied: bool },
 }
 
@@ -192,8 +204,20 @@ impl Office {
                     });
                 }
                 Action::Run(ticket, effect) => {
+                    let driver = effect.order.is_confirmed().then(|| self.driver.clone());
                     let work = self.hands.carry_out(effect, registry.clone());
-                    reign.work.spawn(async move { Done::Effect(Outcome { ticket, result: work.await }) });
+                    reign.work.spawn(async move {
+                        // I8: a round that began after the order was given proves that nobody was elected before it.
+                        let confirmed = match &driver {
+                            Some(driver) => driver.read().await.map(drop),
+                            None => Ok(()),
+                        };
+                        let result = match confirmed {
+                            Ok(()) => work.await,
+                            Err(why) => Err(Failure::Error(format!("no majority confirmed the leader: {why}"))),
+                        };
+                        Done::Effect(Box::new(Outcome { ticket, result }))
+                    });
                 }
             }
         }
@@ -202,7 +226,7 @@ impl Office {
     fn done(&self, done: Done, reign: &mut Option<Reign>) {
         let Some(reign) = reign else { return };
         match done {
-            Done::Effect(outcome) => reign.steering.outcome(self.clock.now(), outcome),
+            Done::Effect(outcome) => reign.steering.outcome(self.clock.now(), *outcome),
             Done::Proposal { group: Some(group), applied: false } => reign.steering.proposal_failed(&group),
             Done::Proposal { .. } => {}
         }
@@ -230,9 +254,15 @@ impl Office {
         if view.status.role != (Role::Leader { established: true }) {
             return; // the dropped reply says so
         }
-        let Ask { group, candidate, manner, reply } = ask;
-        let now = self.clock.now();
-        let _ = reply.send(request_failover(now, &view.registry, sights, &group, candidate.as_ref(), manner));
+        let Ask { group, wish, reply } = ask;
+        let (now, registry) = (self.clock.now(), &view.registry);
+        let judged = match wish {
+            Wish::Failover { candidate, manner } => {
+                request_failover(now, registry, sights, &group, candidate.as_ref(), manner)
+            }
+            Wish::Settings(changes) => request_settings(now, registry, sights, &group, changes),
+        };
+        let _ = reply.send(judged);
     }
 
     fn watch(&self) -> std::sync::MutexGuard<'_, Watch> {

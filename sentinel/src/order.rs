@@ -4,7 +4,7 @@
 //! An order whose outcome is unknown (the leader changed) is not repeated by itself: [`Refusal::Unknown`] says that it may have happened.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -22,8 +22,8 @@ use crate::{
     clock::Clock,
     driver,
     entry::Standing,
-    office::Ask,
-    peers::{Badge, client},
+    office::{Ask, Wish},
+    peers::{Badge, Peers, client},
 };
 
 /// How long an order waits for a leader and its majority.
@@ -45,6 +45,11 @@ pub enum Order {
         /// Go on without the master's help.
         force: bool,
     },
+    /// Take a sentinel out, judged by the leader upon who answers.
+    RemoveSentinel {
+        /// SENTINEL MYID of the one that leaves.
+        sentinel_id: String,
+    },
 }
 
 /// What came of an order.
@@ -65,6 +70,9 @@ pub enum Refusal {
     /// No such group.
     #[error("No such master with that name")]
     NoSuchGroup,
+    /// No such sentinel.
+    #[error("no such sentinel")]
+    NoSuchSentinel,
     /// The group exists.
     #[error("Duplicate master name.")]
     Duplicate,
@@ -103,6 +111,7 @@ impl From<Rejected> for Refusal {
             Rejected::NoGoodReplica => Self::NoGoodReplica,
             Rejected::Setting(why) => Self::Invalid(why.to_string()),
             Rejected::NoSuchNode(node) => Self::Invalid(format!("no such replica: {node}")),
+            Rejected::NoSuchSentinel(_) => Self::NoSuchSentinel,
             Rejected::Unchanged => Self::Unchanged,
             other => Self::Conflict(other.to_string()),
         }
@@ -128,12 +137,18 @@ impl Order {
     }
 
     fn is_operators(&self) -> bool {
-        use Command::{MonitorGroup, RemoveGroup, ResetGroup, SetGroup};
+        use Command::{MonitorGroup, NodeAdded, NodeRemoved, RemoveGroup, ResetGroup, SetGroup};
         match self {
-            Self::Failover { .. } => true,
-            Self::Command(command) => {
-                matches!(command, MonitorGroup { .. } | RemoveGroup { .. } | SetGroup { .. } | ResetGroup { .. })
-            }
+            Self::Failover { .. } | Self::RemoveSentinel { .. } => true,
+            Self::Command(
+                MonitorGroup { .. }
+                | RemoveGroup { .. }
+                | SetGroup { .. }
+                | ResetGroup { .. }
+                | NodeAdded { .. }
+                | NodeRemoved { .. },
+            ) => true,
+            Self::Command(_) => false,
         }
     }
 
@@ -160,6 +175,8 @@ pub struct Orders {
     pub secret: Arc<str>,
     /// This sentinel's membership.
     pub standing: Arc<Standing>,
+    /// The links to the other members, once this sentinel is one.
+    pub peers: Arc<OnceLock<Peers>>,
     /// For the time of proposals.
     pub clock: Clock,
 }
@@ -193,18 +210,57 @@ impl Orders {
 
     async fn here(&self, order: Order) -> Result<u64, Refusal> {
         let command = match order {
+            Order::Command(Command::SetGroup { group, changes }) => self.judge(group, Wish::Settings(changes)).await?,
             Order::Command(command) => command,
             Order::Failover { group, candidate, force } => {
                 let manner = if force { Manner::Force } else { Manner::Handover };
-                let (reply, judged) = oneshot::channel();
-                let ask = Ask { group, candidate, manner, reply };
-                self.asks.try_send(ask).map_err(|_| Refusal::NoQuorum)?;
-                judged.await.map_err(|_| Refusal::NotLeader)??
+                self.judge(group, Wish::Failover { candidate, manner }).await?
             }
+            Order::RemoveSentinel { sentinel_id } => self.judge_removal(&sentinel_id).await?,
         };
         let applied = self.driver.propose(&Entry { at: self.clock.wall(), command }).await?;
         applied.outcome?;
         Ok(applied.index.0)
+    }
+
+    /// Has the leader's office judge a wish upon what it sees.
+    async fn judge(&self, group: GroupName, wish: Wish) -> Result<Command, Refusal> {
+        let (reply, judged) = oneshot::channel();
+        self.asks.try_send(Ask { group, wish, reply }).map_err(|_| Refusal::NoQuorum)?;
+        Ok(judged.await.map_err(|_| Refusal::NotLeader)??)
+    }
+
+    /// May this sentinel leave? Those who stay must have a majority that answers, and must be able to find a master down. A
+    /// leader hands leadership on first: whoever is asked next carries the order out.
+    async fn judge_removal(&self, sentinel_id: &str) -> Result<Command, Refusal> {
+        let view = self.driver.view();
+        let registry = &view.registry;
+        let leaver = registry.sentinels.values().find(|member| member.sentinel_id == sentinel_id);
+        let raft_id = leaver.ok_or_else(|| Rejected::NoSuchSentinel(sentinel_id.to_owned()))?.raft_id;
+        let stay = || registry.sentinels.keys().filter(|id| **id != raft_id);
+        let peers = self.peers.get().map(Peers::seen).unwrap_or_default();
+        let me = registry::RaftId(view.status.id.0);
+        let alive = |id: &&registry::RaftId| **id == me || peers.get(*id).is_some_and(|peer| peer.connected);
+        let (staying, answering) = (stay().count(), stay().filter(alive).count());
+        if staying == 0 {
+            return Err(Rejected::LastSentinel.into());
+        }
+        if answering * 2 <= staying {
+            let why =
+                format!("{answering} of the {staying} sentinels that would stay answer: no majority could decide");
+            return Err(Refusal::Conflict(why));
+        }
+        if let Some((name, group)) = registry.groups.iter().find(|(_, g)| g.settings.quorum as usize > staying) {
+            let quorum = group.settings.quorum;
+            let why = format!("group {name} needs {quorum} sentinels to find its master down; {staying} would stay");
+            return Err(Refusal::Conflict(why));
+        }
+        if raft_id == me {
+            let heir = stay().find(alive).expect("a majority of those who stay answers");
+            self.driver.transfer(quorate_consensus::RaftId(heir.0)).await?;
+            return Err(Refusal::NotLeader);
+        }
+        Ok(Command::MemberLeft { raft_id })
     }
 
     async fn try_once(&self, order: &Order) -> Answer {

@@ -290,6 +290,7 @@ fn report(name: &GroupName, group: &Group, took: Duration, paused: Duration) -> 
 fn problem(group: &str, why: Refusal) -> Problem {
     match why {
         Refusal::NoSuchGroup => Problem::no_group(group),
+        Refusal::NoSuchSentinel => Problem::NotFound { what: "sentinel", name: group.to_owned() },
         Refusal::InProgress => Problem::InProgress { group: group.to_owned() },
         Refusal::NoGoodReplica => Problem::NoCandidate { group: group.to_owned() },
         Refusal::Invalid(why) => Problem::invalid("settings", why),

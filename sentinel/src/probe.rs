@@ -30,6 +30,9 @@ pub(crate) use info::parse as parse_info;
 /// A sight is repeated this often, changed or not. The leader ignores those older than 5 s.
 pub const REPORT_EVERY: Duration = Duration::from_millis(500);
 
+/// A sight is never repeated more often than this.
+const REPORT_LEAST: Duration = Duration::from_millis(20);
+
 /// More unanswered commands than this are never sent: a node that does not answer is silent, not flooded.
 const MAX_PENDING: usize = 16;
 

@@ -119,7 +119,9 @@ async fn serve(config: SentinelConfig, limbs: Limbs, quit: impl Future<Output = 
     let (handle, seat) = driver::channels();
     let (doors, desk) = office::doors();
     let (admissions, wishes) = mpsc::channel(16);
+    let peers = Arc::new(std::sync::OnceLock::new());
     let orders = Orders {
+        peers: peers.clone(),
         driver: handle.clone(),
         asks: doors.asks.clone(),
         secret: config.secret.as_str().into(),
@@ -130,7 +132,7 @@ async fn serve(config: SentinelConfig, limbs: Limbs, quit: impl Future<Output = 
         driver: handle.clone(),
         clock,
         watch: Arc::default(),
-        peers: Arc::default(),
+        peers,
         orders: orders.clone(),
         sentinel_id: identity.sentinel_id.as_str().into(),
         quit: Arc::new(Notify::new()),

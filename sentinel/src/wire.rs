@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate_registry::pulse::Liveness;
 use quorate_registry::sights::{NodeFacts, Role, Sight};
-use quorate_registry::{Epoch, GroupName, NodeKey, Offset, model::MAX_NODES};
+use quorate_registry::{Ack, Epoch, GroupName, NodeKey, Offset, VotingConfig, model::MAX_NODES};
 use quorate_rpc::{AUTHORIZATION, v1};
 use tonic::metadata::MetadataValue;
 
@@ -58,8 +58,27 @@ pub fn facts_of_report(report: v1::NodeReport, agent_port: u16, replicas: Vec<No
         agent_port,
         loading: report.loading,
         paused: report.paused,
+        link_idle: Duration::from_millis(report.link_idle_ms),
+        config_version: report.config_version,
+        committed: Offset(report.committed_offset),
+        renewal: report.renewal,
+        lease_left: Duration::from_millis(report.lease_remaining_ms),
+        fsync_acks: report.fsync_acks,
+        tail_unsure: report.tail_unsure,
         replicas,
     })
+}
+
+/// A voting config for a node.
+pub fn config_to_wire(config: &VotingConfig) -> v1::VotingConfig {
+    v1::VotingConfig {
+        version: config.version,
+        durability: config.durability.as_str().to_owned(),
+        copies: config.copies,
+        voters: config.voters.iter().map(ToString::to_string).collect(),
+        ack_fsync: config.ack == Ack::Fsync,
+        quorum_timeout_ms: config.quorum_timeout_ms,
+    }
 }
 
 /// One sentinel's view of one node, for the Raft leader.
@@ -123,6 +142,13 @@ fn facts_to_wire(facts: &NodeFacts) -> v1::NodeFacts {
         replicas: facts.replicas.iter().map(NodeKey::to_string).collect(),
         promised_epoch: facts.promised.0,
         paused: facts.paused,
+        link_idle_ms: ms(facts.link_idle),
+        config_version: facts.config_version,
+        committed_offset: facts.committed.0,
+        renewal: facts.renewal,
+        lease_remaining_ms: ms(facts.lease_left),
+        fsync_acks: facts.fsync_acks,
+        tail_unsure: facts.tail_unsure,
     }
 }
 
@@ -150,6 +176,13 @@ fn facts_from_wire(facts: v1::NodeFacts) -> Option<NodeFacts> {
         agent_port: u16::try_from(facts.agent_port).ok()?,
         loading: facts.loading,
         paused: facts.paused,
+        link_idle: Duration::from_millis(facts.link_idle_ms),
+        config_version: facts.config_version,
+        committed: Offset(facts.committed_offset),
+        renewal: facts.renewal,
+        lease_left: Duration::from_millis(facts.lease_remaining_ms),
+        fsync_acks: facts.fsync_acks,
+        tail_unsure: facts.tail_unsure,
         replicas: facts.replicas.iter().take(MAX_NODES).filter_map(|node| node.parse().ok()).collect(),
     })
 }
@@ -176,6 +209,13 @@ mod tests {
             agent_port: 17,
             loading: true,
             paused: true,
+            link_idle: Duration::from_millis(20),
+            config_version: 21,
+            committed: Offset(22),
+            renewal: 23,
+            lease_left: Duration::from_millis(24),
+            fsync_acks: true,
+            tail_unsure: true,
             replicas: vec![NodeKey::new("h", 2).expect("a port")],
         };
         let (silent, facts_age) = (Duration::from_millis(18), Duration::from_millis(19));

@@ -4,12 +4,16 @@
 //! command is checked here again, whatever its proposer checked: a proposal may come late, twice, or from a leader of the
 //! past. A refused command changes nothing at all.
 
-use crate::command::{Command, Entry, Fault, NodeSpec};
+mod voters;
+
+use crate::command::{Command, Entry, Fault, Ground, NodeSpec};
 use crate::event::{Event, instance_master, instance_replica, instance_sentinel};
 use crate::failover::{AbortReason, Cause, End, Failover, Next, Phase, Seen, Stage};
+use crate::faults::{Fault as Broken, is_armed};
 use crate::model::{Group, Identity, MAX_GROUPS, MAX_NODES, MAX_SENTINELS, Member, NodeRecord, Registry};
 use crate::names::{Epoch, GroupName, NodeKey, RaftId, UnixMs};
 use crate::settings::{SettingError, Settings};
+use crate::voting::{ConfigError, Voting};
 
 /// Why a command changed nothing. Every sentinel refuses the same commands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +53,37 @@ pub enum Rejected {
     /// Raft ids are never used twice: a sentinel that lost its log must not vote again under its old one.
     #[error("Raft id {} was given out before", .0.0)]
     RaftIdUsed(RaftId),
+    /// `quorum` was asked of a group that cannot give it.
+    #[error(
+        "durability quorum is impossible: {0} is a stock Redis or Valkey node, which can neither promise nor withhold"
+    )]
+    StockNode(NodeKey),
+    /// `quorum` was asked of a node that has not learnt it.
+    #[error("durability quorum is impossible: the version that runs at {0} cannot withhold replies")]
+    TooOld(NodeKey),
+    /// `ack: fsync` was asked of a node without a log.
+    #[error("{0} cannot acknowledge by fsync: its appendonly is off")]
+    NoFsync(NodeKey),
+    /// `quorum` was asked of too small a group.
+    #[error("durability quorum with {copies} copies needs {copies} nodes that can hold them; the group has {nodes}")]
+    TooFewNodes {
+        /// How many are asked for.
+        copies: u32,
+        /// How many there are.
+        nodes: usize,
+    },
+    /// A master cannot be removed.
+    #[error("{0} is the master: fail over to another node first")]
+    IsMaster(NodeKey),
+    /// A sentinel must stay.
+    #[error("the last sentinel cannot be removed")]
+    LastSentinel,
+    /// There is no such sentinel, or it was removed before.
+    #[error("no such sentinel: {0}")]
+    NoSuchSentinel(String),
+    /// A change of the voters was refused.
+    #[error(transparent)]
+    Voters(#[from] ConfigError),
     /// The command says what is already so.
     #[error("nothing to change")]
     Unchanged,
@@ -85,7 +120,7 @@ impl Registry {
                 Ok(())
             }
             Command::MemberJoined(member) => self.join(member, news),
-            Command::MemberLeft { raft_id } => self.leave(raft_id),
+            Command::MemberLeft { raft_id } => self.leave(raft_id, news),
             of_a_group => {
                 let name = of_a_group.group().expect("only members' commands have no group").clone();
                 let group = self.groups.get_mut(&name).ok_or_else(|| Rejected::NoSuchGroup(name.clone()))?;
@@ -112,8 +147,10 @@ impl Registry {
         if self.groups.len() >= MAX_GROUPS {
             return Err(Rejected::TooMany("groups"));
         }
-        let mut nodes: std::collections::BTreeMap<NodeKey, NodeRecord> =
-            specs.into_iter().map(|spec| (spec.node, NodeRecord { tags: spec.tags, identity: None })).collect();
+        let mut nodes: std::collections::BTreeMap<NodeKey, NodeRecord> = specs
+            .into_iter()
+            .map(|spec| (spec.node, NodeRecord { tags: spec.tags, ..NodeRecord::default() }))
+            .collect();
         nodes.entry(master.clone()).or_default();
         if nodes.len() > MAX_NODES {
             return Err(Rejected::TooMany("nodes"));
@@ -121,6 +158,9 @@ impl Registry {
         let group = Group {
             epoch: Epoch::default(),
             claimed: Epoch::default(),
+            voting: Voting::default(),
+            lease_ms: settings.lease_ms(),
+            removed: std::collections::BTreeSet::new(),
             settings,
             master,
             nodes,
@@ -163,9 +203,16 @@ impl Registry {
         Ok(())
     }
 
-    fn leave(&mut self, raft_id: RaftId) -> Result<(), Rejected> {
-        self.highest_raft_id = self.highest_raft_id.max(raft_id.0);
-        self.sentinels.remove(&raft_id).map(drop).ok_or(Rejected::Unchanged)
+    /// Its id stays spent: [`Registry::is_removed`] knows it by that.
+    fn leave(&mut self, raft_id: RaftId, news: &mut News) -> Result<(), Rejected> {
+        if self.sentinels.len() == 1 && self.sentinels.contains_key(&raft_id) {
+            return Err(Rejected::LastSentinel);
+        }
+        let gone = self.sentinels.remove(&raft_id).ok_or(Rejected::Unchanged)?;
+        for (name, group) in &self.groups {
+            news.tell(name, group, "-sentinel", instance_sentinel(name, group, &gone));
+        }
+        Ok(())
     }
 }
 
@@ -200,7 +247,12 @@ impl Group {
                 Ok(())
             }
             Command::NodeSeen { node, identity, .. } => self.seen(name, node, identity, news),
-            Command::NodeForgotten { node, .. } => self.forget(node),
+            Command::NodeForgotten { node, .. } => self.forget(name, node, news),
+            Command::NodeAdded { node, .. } => self.add(name, node, news),
+            Command::NodeRemoved { node, .. } => self.remove(name, node, news),
+            Command::VotersChanged { epoch, change, .. } => self.change_voters(name, epoch, &change, news),
+            Command::VotersSettled { epoch, version, .. } => self.settle_voters(name, epoch, version, news),
+            Command::VotersTurnedBack { epoch, version, .. } => self.turn_back_voters(name, epoch, version, news),
             Command::MasterDown { epoch, votes, .. } => self.down(name, epoch, votes, news),
             Command::MasterUp { epoch, .. } => {
                 self.expect_epoch(epoch)?;
@@ -213,7 +265,7 @@ impl Group {
             }
             Command::Paused { epoch, replid, offset, .. } => self.go_on(epoch, Seen::Paused { replid, offset }),
             Command::CaughtUp { epoch, .. } => self.go_on(epoch, Seen::CaughtUp),
-            Command::Chosen { epoch, candidate, .. } => self.choose(name, epoch, candidate, news),
+            Command::Chosen { epoch, candidate, ground, .. } => self.choose(name, epoch, candidate, ground, news),
             Command::Promoted { epoch, .. } => self.promoted(name, epoch, news),
             Command::Reconfigured { epoch, node, stage, .. } => self.reconfigured(name, epoch, node, stage, news),
             Command::Repaired { epoch, node, fault, .. } => {
@@ -250,6 +302,8 @@ impl Group {
         for (option, value) in &changes {
             settings.set(option, value)?;
         }
+        self.expect_possible(&settings)?;
+        self.lease_ms = self.lease_ms.max(settings.lease_ms());
         self.settings = settings;
         for (option, value) in &changes {
             let text = format!("{} {option} {}", instance_master(name, self), Settings::shown(option, value));
@@ -269,7 +323,10 @@ impl Group {
             if self.nodes.len() >= MAX_NODES {
                 return Err(Rejected::TooMany("nodes"));
             }
-            self.nodes.insert(node.clone(), NodeRecord { tags: Vec::new(), identity });
+            if self.removed.contains(&node) {
+                return Err(Rejected::Unchanged); // the master lists it still
+            }
+            self.nodes.insert(node.clone(), NodeRecord { identity, ..NodeRecord::default() });
             news.tell(name, self, "+slave", instance_replica(name, self, &node));
             return Ok(());
         };
@@ -282,15 +339,6 @@ impl Group {
         if rebooted {
             news.tell(name, self, "+reboot", crate::event::instance(name, self, &node));
         }
-        Ok(())
-    }
-
-    fn forget(&mut self, node: NodeKey) -> Result<(), Rejected> {
-        if self.failover.is_some() {
-            return Err(Rejected::Phase); // I9: who counts never changes while promises are collected
-        }
-        self.expect_replica(&node)?;
-        self.nodes.remove(&node);
         Ok(())
     }
 
@@ -335,7 +383,10 @@ impl Group {
         {
             self.down(name, expected, votes, news)?;
         }
-        let epoch = self.claimed.max(floor).next();
+        let epoch = match is_armed(Broken::I1Cas) {
+            false => self.claimed.max(floor).next(),
+            true => self.epoch.next(),
+        };
         self.claimed = epoch;
         self.failover = Some(Failover { epoch, cause, wanted, from: self.master.clone(), began: news.at, phase });
         news.tell(name, self, "+new-epoch", epoch.to_string());
@@ -376,11 +427,21 @@ impl Group {
         self.step(epoch, seen).map(drop)
     }
 
-    fn choose(&mut self, name: &GroupName, epoch: Epoch, candidate: NodeKey, news: &mut News) -> Result<(), Rejected> {
+    fn choose(
+        &mut self,
+        name: &GroupName,
+        epoch: Epoch,
+        candidate: NodeKey,
+        ground: Ground,
+        news: &mut News,
+    ) -> Result<(), Rejected> {
         if !self.nodes.contains_key(&candidate) {
             return Err(Rejected::NoSuchNode(candidate));
         }
         let before = self.step(epoch, Seen::Chosen(candidate.clone()))?;
+        if ground == Ground::Blank {
+            self.voting.begin_anew();
+        }
         if candidate != before.from {
             for event in ["+selected-slave", "+failover-state-send-slaveof-noone", "+failover-state-wait-promotion"] {
                 news.tell(name, self, event, instance_replica(name, self, &candidate));
@@ -398,6 +459,8 @@ impl Group {
         let was_down = self.down_since.take().is_some();
         self.aborted = 0;
         self.epoch = epoch;
+        self.lease_ms = self.settings.lease_ms(); // leases of the mastership before this one are over (I8)
+        self.keep_master_a_voter(name, &candidate, news);
         if candidate == from {
             if was_down {
                 news.tell(name, self, "-odown", instance_master(name, self));

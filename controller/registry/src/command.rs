@@ -9,6 +9,7 @@ use crate::failover::{AbortReason, Cause, End, Stage};
 use crate::model::{Identity, Member};
 use crate::names::{Epoch, GroupName, NodeKey, Offset, RaftId, UnixMs};
 use crate::settings::Settings;
+use crate::voting::Change;
 
 /// One log entry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,6 +84,47 @@ pub enum Command {
         /// The replica; the published master cannot be forgotten.
         node: NodeKey,
     },
+    /// The operator adds a node: a learner until it holds the data and votes. Also takes back a removal.
+    NodeAdded {
+        /// The group.
+        group: GroupName,
+        /// The node.
+        node: NodeSpec,
+    },
+    /// The operator removes a replica, dead or alive: it gives up its vote and is then forgotten (I9).
+    NodeRemoved {
+        /// The group.
+        group: GroupName,
+        /// The replica.
+        node: NodeKey,
+    },
+    /// One voter joins or leaves, or the terms follow the settings: both configs bind from here on (I9).
+    VotersChanged {
+        /// The group.
+        group: GroupName,
+        /// The epoch in which the proposer saw cause for it.
+        epoch: Epoch,
+        /// What changes.
+        change: Change,
+    },
+    /// The master of the epoch adopted the config: it alone binds from here on.
+    VotersSettled {
+        /// The group.
+        group: GroupName,
+        /// The master's epoch.
+        epoch: Epoch,
+        /// The config's version.
+        version: u64,
+    },
+    /// The change under way is given up: the former config again, under a new version.
+    VotersTurnedBack {
+        /// The group.
+        group: GroupName,
+        /// The published epoch.
+        epoch: Epoch,
+        /// The version that is given up.
+        version: u64,
+    },
     /// `quorum` sentinels agree that the master is down, and nothing can be done about it yet.
     MasterDown {
         /// The group.
@@ -138,6 +180,9 @@ pub enum Command {
         epoch: Epoch,
         /// The master to be.
         candidate: NodeKey,
+        /// Upon what it was chosen.
+        #[serde(default)]
+        ground: Ground,
     },
     /// The chosen node said that it is master: its address is published.
     Promoted {
@@ -195,6 +240,16 @@ pub enum Command {
     },
 }
 
+/// Upon what a master was chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ground {
+    /// It holds the greatest data of those who promised (I4).
+    #[default]
+    Promises,
+    /// Every known node said that it holds no data at all: whoever voted is no more.
+    Blank,
+}
+
 /// A node that is named in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSpec {
@@ -224,6 +279,11 @@ impl Command {
             | Command::ResetGroup { group }
             | Command::NodeSeen { group, .. }
             | Command::NodeForgotten { group, .. }
+            | Command::NodeAdded { group, .. }
+            | Command::NodeRemoved { group, .. }
+            | Command::VotersChanged { group, .. }
+            | Command::VotersSettled { group, .. }
+            | Command::VotersTurnedBack { group, .. }
             | Command::MasterDown { group, .. }
             | Command::MasterUp { group, .. }
             | Command::FailoverBegin { group, .. }

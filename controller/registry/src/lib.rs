@@ -2,6 +2,7 @@
 //!
 //! - [`model`] is what the sentinels agree on, [`command`] is how it changes (one Raft entry each), [`apply`] changes it and
 //!   says which [`event`]s to publish.
+//! - [`voting`] says how many nodes hold a write, and how many must promise.
 //! - [`pulse`] is one watcher's opinion of one node, [`sights`] is everybody's.
 //! - [`steering`] is the Raft leader's judgement: sights and registry in, proposals and effects out. [`failover`] draws the
 //!   phases that it goes through.
@@ -12,17 +13,20 @@ pub mod apply;
 pub mod command;
 pub mod event;
 pub mod failover;
+pub mod faults;
 pub mod model;
 pub mod names;
 pub mod pulse;
 pub mod settings;
 pub mod sights;
 pub mod steering;
+pub mod voting;
 
 pub use apply::Rejected;
 pub use command::{Command, Entry};
 pub use event::Event;
 pub use model::{Group, Identity, Member, NodeRecord, Registry};
-pub use names::{Epoch, GroupName, NodeKey, Offset, RaftId, UnixMs};
-pub use settings::{Durability, Settings};
+pub use names::{Epoch, GroupName, NodeId, NodeKey, Offset, RaftId, UnixMs};
+pub use settings::{Ack, Durability, Settings};
 pub use steering::{Action, Effect, Order, Outcome, Reach, Steering, Ticket};
+pub use voting::{Voting, VotingConfig};

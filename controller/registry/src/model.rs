@@ -3,14 +3,15 @@
 //! Only [`Registry::apply`](crate::apply) changes it, from committed log entries, so it is the same on every sentinel.
 //! Observations (who answers) are not here: see [`sights`](crate::sights).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::History;
 use crate::failover::Failover;
-use crate::names::{Epoch, GroupName, NodeKey, RaftId, UnixMs};
+use crate::names::{Epoch, GroupName, NodeId, NodeKey, RaftId, UnixMs};
 use crate::settings::Settings;
+use crate::voting::Voting;
 
 /// The most groups on one set of sentinels; bounds the snapshot and the work of a step.
 pub const MAX_GROUPS: usize = 1000;
@@ -44,6 +45,15 @@ pub struct Group {
     pub claimed: Epoch,
     /// What the operator set.
     pub settings: Settings,
+    /// Who must hold a write, and who must promise (I3, I4, I9).
+    #[serde(default)]
+    pub voting: Voting,
+    /// The longest lease that may have been granted in this epoch, whatever `down-after` was since (I8).
+    #[serde(default = "longest_lease")]
+    pub lease_ms: u64,
+    /// Replicas that the operator removed, and that the master may still list: they are not discovered again.
+    #[serde(default)]
+    pub removed: BTreeSet<NodeKey>,
     /// The published master. Invariant: a key of `nodes`.
     pub master: NodeKey,
     /// Every known node, the master included.
@@ -58,6 +68,10 @@ pub struct Group {
     pub revision: u64,
 }
 
+fn longest_lease() -> u64 {
+    crate::settings::LEASE_MOST_MS
+}
+
 /// One known node of a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
@@ -66,6 +80,19 @@ pub struct NodeRecord {
     pub tags: Vec<String>,
     /// What it said that it is, when it first answered and whenever that changed.
     pub identity: Option<Identity>,
+    /// Whether it is to stay.
+    #[serde(default)]
+    pub membership: Membership,
+}
+
+/// Whether a node is to stay in its group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Membership {
+    /// Yes.
+    #[default]
+    Stays,
+    /// The operator removed it: it gives up its vote, and is then forgotten (I9).
+    Leaves,
 }
 
 /// The lasting part of what a node says of itself.
@@ -88,6 +115,11 @@ impl NodeRecord {
     /// A stock Redis or Valkey node: it cannot promise (I2). Unknown until it first answered.
     pub fn stock(&self) -> bool {
         self.identity.as_ref().is_some_and(|identity| identity.agent_port == 0)
+    }
+
+    /// The name under which the node votes; `None` for a stock node, and before it first answered.
+    pub fn id(&self) -> Option<NodeId> {
+        self.identity.as_ref()?.node_id.parse().ok()
     }
 
     /// The operator said that this node must not become master.
@@ -130,6 +162,11 @@ impl Registry {
     /// The group of this name.
     pub fn group(&self, name: &GroupName) -> Option<&Group> {
         self.groups.get(name)
+    }
+
+    /// A sentinel had this Raft id and was removed, or replaced: ids are given out in order, and once.
+    pub fn is_removed(&self, id: RaftId) -> bool {
+        id.0 <= self.highest_raft_id && !self.sentinels.contains_key(&id)
     }
 
     /// A Raft id that no sentinel ever had.

@@ -16,6 +16,9 @@ pub enum NameError {
     /// A node is named by its address.
     #[error("a node is named host:port, with a port from 1 to 65535")]
     Node,
+    /// A stock node has none.
+    #[error("a node's id is 40 hexadecimal digits")]
+    NodeId,
 }
 
 /// The longest name of a group, in bytes; keeps an event on one line of a terminal.
@@ -125,6 +128,47 @@ impl From<NodeKey> for String {
 impl fmt::Display for NodeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// A data node's name for voting: it stands in the data directory, so a directory that was lost takes the name with it (I10).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NodeId(String);
+
+impl NodeId {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for NodeId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let well_formed = text.len() == 40 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        well_formed.then(|| Self(text.to_owned())).ok_or(NameError::NodeId)
+    }
+}
+
+impl TryFrom<String> for NodeId {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<NodeId> for String {
+    fn from(id: NodeId) -> String {
+        id.0
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

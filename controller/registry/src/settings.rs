@@ -8,15 +8,39 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What a group promises about acknowledged writes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+use crate::model::MAX_NODES;
+use crate::voting::COPIES_LEAST;
+
+/// What a group promises about acknowledged writes, the weaker first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// Redis's own semantics: the master alone acknowledges.
     #[default]
     Async,
-    /// A majority of the group's nodes holds a write before it is acknowledged.
+    /// So many nodes hold a write before it is acknowledged that no failover can lose it.
     Quorum,
+}
+
+/// When a replica acknowledges what it holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ack {
+    /// Once it received it: survives the loss of processes.
+    #[default]
+    Receipt,
+    /// Once its disk holds it: survives the loss of power everywhere at once.
+    Fsync,
+}
+
+impl Ack {
+    /// The value as it is written in configuration and shown in every API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Ack::Receipt => "receipt",
+            Ack::Fsync => "fsync",
+        }
+    }
 }
 
 impl Durability {
@@ -59,6 +83,12 @@ pub struct Settings {
     pub parallel_syncs: u32,
     /// Whether acknowledged writes may be lost.
     pub durability: Durability,
+    /// How many hold a write before `quorum` acknowledges it, the master included; `None`: a majority of the voters.
+    pub copies: Option<u32>,
+    /// When a replica acknowledges.
+    pub ack: Ack,
+    /// A reply that `quorum` holds for longer becomes an explicit error; 0: it waits for ever.
+    pub quorum_timeout_ms: u32,
     /// The user to authenticate as at the nodes.
     pub auth_user: Option<String>,
     /// The password to authenticate with at the nodes.
@@ -73,6 +103,9 @@ pub struct Settings {
     pub master_reboot_down_after_period_ms: u64,
 }
 
+/// The longest lease: what a new leader waits for at most when it cannot know what was granted (I8).
+pub const LEASE_MOST_MS: u64 = 1000;
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -81,6 +114,9 @@ impl Default for Settings {
             failover_timeout_ms: 180_000,
             parallel_syncs: 1,
             durability: Durability::Async,
+            copies: None,
+            ack: Ack::Receipt,
+            quorum_timeout_ms: 0,
             auth_user: None,
             auth_pass: None,
             notification_script: None,
@@ -98,6 +134,9 @@ pub const DIRECTIVES: &[&str] = &[
     "failover-timeout",
     "parallel-syncs",
     "durability",
+    "copies",
+    "ack",
+    "quorum-timeout",
     "auth-user",
     "auth-pass",
     "notification-script",
@@ -114,6 +153,12 @@ impl Settings {
     /// `failover-timeout` as a duration.
     pub fn failover_timeout(&self) -> Duration {
         Duration::from_millis(self.failover_timeout_ms)
+    }
+
+    /// For how long the master may answer alone once a heartbeat of it was granted (I7, I8): it is over before silence of
+    /// `down-after` can replace the master, so that only a planned or an operator's failover ever waits for it.
+    pub fn lease_ms(&self) -> u64 {
+        (self.down_after_ms / 2).clamp(1, LEASE_MOST_MS)
     }
 
     /// Sets one directive. Names are compared without case; an empty script or credential removes it.
@@ -134,6 +179,19 @@ impl Settings {
                     _ => return Err(invalid()),
                 }
             }
+            "copies" if value.eq_ignore_ascii_case("majority") => self.copies = None,
+            "copies" => {
+                let known = value.parse::<u32>().ok().filter(|n| (COPIES_LEAST..=MAX_NODES as u32).contains(n));
+                self.copies = Some(known.ok_or_else(invalid)?);
+            }
+            "ack" => {
+                self.ack = match value {
+                    "receipt" => Ack::Receipt,
+                    "fsync" => Ack::Fsync,
+                    _ => return Err(invalid()),
+                }
+            }
+            "quorum-timeout" => self.quorum_timeout_ms = value.parse::<u32>().map_err(|_| invalid())?,
             "auth-user" => self.auth_user = text(),
             "auth-pass" => self.auth_pass = text(),
             "notification-script" => self.notification_script = text(),
@@ -159,14 +217,24 @@ mod tests {
     #[test]
     fn every_directive_is_settable_and_refuses_nonsense() {
         for option in DIRECTIVES {
-            let good = if *option == "durability" { "quorum" } else { "7" };
+            let good = match *option {
+                "durability" => "quorum",
+                "ack" => "fsync",
+                _ => "7",
+            };
             let mut settings = Settings::default();
             settings.set(option, good).expect(option);
             assert_ne!(settings, Settings::default(), "{option}");
         }
-        for (option, value) in
-            [("quorum", "0"), ("parallel-syncs", "-1"), ("down-after-milliseconds", "x"), ("durability", "most")]
-        {
+        for (option, value) in [
+            ("quorum", "0"),
+            ("parallel-syncs", "-1"),
+            ("down-after-milliseconds", "x"),
+            ("durability", "most"),
+            ("copies", "1"),
+            ("ack", "disk"),
+            ("quorum-timeout", "-1"),
+        ] {
             let before = Settings::default();
             let mut settings = before.clone();
             let refused = settings.set(option, value).expect_err(option);

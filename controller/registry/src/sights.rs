@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Registry;
-use crate::names::{Epoch, GroupName, NodeKey, Offset, RaftId};
+use crate::names::{Epoch, GroupName, NodeId, NodeKey, Offset, RaftId};
 use crate::pulse::Liveness;
 
 /// Reports older than this are ignored. Source: Redis Sentinel, five of its one-second asking periods.
@@ -61,6 +61,20 @@ pub struct NodeFacts {
     pub loading: bool,
     /// A sentinel paused its writes.
     pub paused: bool,
+    /// For how long the link to its master has carried nothing.
+    pub link_idle: Duration,
+    /// The voting config in force; of a replica the one that it was last told. 0: none.
+    pub config_version: u64,
+    /// Of a master: what is held by as many as the config asks for, in this epoch.
+    pub committed: Offset,
+    /// The heartbeat's number, for which a lease may be granted (I8); 0 for reports that are no heartbeats.
+    pub renewal: u64,
+    /// What is left of its lease.
+    pub lease_left: Duration,
+    /// It can acknowledge by fsync.
+    pub fsync_acks: bool,
+    /// It restarted and may lack some of what it acknowledged (I10).
+    pub tail_unsure: bool,
     /// The replicas that it lists.
     pub replicas: Vec<NodeKey>,
 }
@@ -69,6 +83,11 @@ impl NodeFacts {
     /// A stock Redis or Valkey node.
     pub fn stock(&self) -> bool {
         self.agent_port == 0
+    }
+
+    /// The name under which it votes.
+    pub fn id(&self) -> Option<NodeId> {
+        self.node_id.parse().ok()
     }
 }
 
@@ -92,12 +111,19 @@ pub struct Verdict {
     pub alive: u32,
     /// How many hold it for suspect or gone.
     pub down: u32,
+    /// How many of those for gone: its connections were reset and new ones refused.
+    pub gone: u32,
 }
 
 impl Verdict {
     /// Objectively down: `quorum` sentinels agree.
     pub fn is_down(self, quorum: u32) -> bool {
         self.down >= quorum.max(1)
+    }
+
+    /// `quorum` sentinels know that its process is no more.
+    pub fn is_gone(self, quorum: u32) -> bool {
+        self.gone >= quorum.max(1)
     }
 
     /// At least half of those who report hold it for down: not worth waiting for. For replicas, where no quorum decides.
@@ -136,7 +162,8 @@ impl Sights {
     pub fn verdict(&self, now: Duration, group: &GroupName, node: &NodeKey) -> Verdict {
         self.fresh(now, group, node).fold(Verdict::default(), |verdict, (_, sight)| {
             let down = u32::from(sight.liveness.is_down());
-            Verdict { alive: verdict.alive + 1 - down, down: verdict.down + down }
+            let gone = u32::from(sight.liveness == Liveness::Gone);
+            Verdict { alive: verdict.alive + 1 - down, down: verdict.down + down, gone: verdict.gone + gone }
         })
     }
 
@@ -184,6 +211,13 @@ mod tests {
                 agent_port: 1,
                 loading: false,
                 paused: false,
+                link_idle: Duration::ZERO,
+                config_version: 0,
+                committed: Offset(0),
+                renewal: 0,
+                lease_left: Duration::ZERO,
+                fsync_acks: false,
+                tail_unsure: false,
                 replicas: vec![],
             };
             (facts, Duration::from_millis(age_ms))
@@ -218,8 +252,9 @@ mod tests {
         );
         check(&[(1, 0, sight(Gone, None)), (2, 9, sight(Suspect, None))], 5001, (0, 1), None);
         check(&[(1, 0, sight(Gone, None)), (1, 1, sight(Alive, None))], 2, (1, 0), None);
-        let verdict = Verdict { alive: 1, down: 2 };
+        let verdict = Verdict { alive: 1, down: 2, gone: 1 };
         assert!(verdict.is_down(2) && !verdict.is_down(3) && verdict.is_mostly_down());
+        assert!(verdict.is_gone(1) && !verdict.is_gone(2));
         assert!(!Verdict::default().is_down(0), "no reports are no agreement");
     }
 

@@ -5,25 +5,29 @@
 
 //!
 //! Per group and step: [`quiet`] looks for something to do when no failover runs, [`handover`] and [`phases`] drive one that
-//! does, [`choice`] picks the master, [`soft`] remembers what was asked of whom.
+//! does, [`choice`] picks the master, [`lease`] keeps the old one's time, [`voters`] changes who counts, [`soft`] remembers what was asked of whom.
 
 mod choice;
 mod handover;
+mod lease;
 mod phases;
 mod quiet;
 mod request;
 mod soft;
+mod voters;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::command::Command;
 use crate::failover::Phase;
+use crate::faults::{Fault, is_armed};
 use crate::model::{Group, Registry};
 use crate::names::{Epoch, GroupName, NodeKey, Offset};
 use crate::sights::{NodeFacts, Sights};
+use crate::voting::VotingConfig;
 
-pub use request::{Manner, request_failover};
+pub use request::{Manner, request_failover, request_settings};
 use soft::Soft;
 
 /// What the leader's shell is to do.
@@ -52,6 +56,8 @@ pub struct Effect {
     pub epoch: Epoch,
     /// What to tell it.
     pub order: Order,
+    /// The copies that a write needs, as committed when the order was given: goes with every assignment.
+    pub config: VotingConfig,
     /// Give up after this; the outcome is then [`Failure::Timeout`].
     pub within: Duration,
 }
@@ -84,6 +90,18 @@ pub enum Order {
     },
     /// End a pause.
     Resume,
+    /// Adopt the effect's config: to the master, within its epoch (I9).
+    Configure {
+        /// The config's version.
+        version: u64,
+    },
+    /// Answer alone for this long since that heartbeat was sent (I7, I8).
+    Grant {
+        /// The heartbeat's number.
+        renewal: u64,
+        /// For how long.
+        lease: Duration,
+    },
     /// Wait until the node holds an offset; the outcome says where it stands either way.
     CatchUp {
         /// The history that the offset counts in.
@@ -91,6 +109,14 @@ pub enum Order {
         /// How far.
         offset: Offset,
     },
+}
+
+impl Order {
+    /// Must not leave before a majority confirmed the leader, in a round that began after the order was given: a leader of
+    /// the past could else grant a lease that its successor knows nothing of (I8).
+    pub fn is_confirmed(&self) -> bool {
+        matches!(self, Order::Grant { .. }) && !is_armed(Fault::I8Unconfirmed)
+    }
 }
 
 /// How an effect ended: the node's report after it, or why there is none.
@@ -144,7 +170,7 @@ impl Steering {
         self.tickets.open.retain(|_, (name, ..)| registry.groups.contains_key(name));
         let mut actions = Vec::new();
         for (name, group) in &registry.groups {
-            let soft = self.groups.entry(name.clone()).or_insert_with(|| Soft::new(now));
+            let soft = self.groups.entry(name.clone()).or_insert_with(|| Soft::new(now, group));
             soft.notice(now, group);
             let view = View { now, name, group, sights };
             let mut hand = Hand { view, soft, tickets: &mut self.tickets, actions: &mut actions };
@@ -253,7 +279,8 @@ impl Hand<'_> {
             self.tickets.open.remove(&old);
         }
         self.tickets.open.insert(ticket, (view.name.clone(), node.clone(), kind));
-        let effect = Effect { group: view.name.clone(), node: node.clone(), reach, epoch, order, within };
+        let (group, config) = (view.name.clone(), view.group.voting.config().clone());
+        let effect = Effect { group, node: node.clone(), reach, epoch, order, config, within };
         self.actions.push(Action::Run(ticket, effect));
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use quorate_registry::command::{Fault, NodeSpec};
+use quorate_registry::command::{Fault, Ground, NodeSpec};
 use quorate_registry::event::{HISTORY_LEN, sdown, sdown_over};
 use quorate_registry::failover::{AbortReason, Cause, End, Stage};
 use quorate_registry::{
@@ -85,7 +85,11 @@ fn groups_come_and_go() {
             Command::MemberJoined(member(2, 26390)),
             "+sentinel-address-switch master main 127.0.0.1 7001 ip 127.0.0.1 port 26390 for aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         ),
-        (Command::MemberLeft { raft_id: RaftId(2) }, ""),
+        (
+            Command::MemberLeft { raft_id: RaftId(2) },
+            "-sentinel sentinel aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 127.0.0.1 26390 @ main 127.0.0.1 7001",
+        ),
+        (Command::MemberLeft { raft_id: RaftId(1) }, "! the last sentinel cannot be removed"),
         (
             set(&[("quorum", "1"), ("auth-pass", "secret")]),
             "+set master main 127.0.0.1 7001 quorum 1
@@ -93,8 +97,14 @@ fn groups_come_and_go() {
         ),
         (set(&[("quorum", "3"), ("quorum", "none")]), "! Invalid argument 'none' for SENTINEL SET 'quorum'"),
         (Command::ResetGroup { group: name() }, "+reset-master master main 127.0.0.1 7001"),
-        (Command::NodeForgotten { group: name(), node: key(1) }, "! no such replica: 127.0.0.1:7001"),
-        (Command::NodeForgotten { group: name(), node: key(2) }, ""),
+        (
+            Command::NodeForgotten { group: name(), node: key(1) },
+            "! 127.0.0.1:7001 is the master: fail over to another node first",
+        ),
+        (
+            Command::NodeForgotten { group: name(), node: key(2) },
+            "-slave slave 127.0.0.1:7002 127.0.0.1 7002 @ main 127.0.0.1 7001",
+        ),
         (Command::RemoveGroup { group: name() }, "-monitor master main 127.0.0.1 7001"),
     ]);
 }
@@ -131,7 +141,12 @@ fn nodes_are_seen_and_repaired() {
 
 #[test]
 fn a_failover_from_begin_to_end() {
-    let chosen = |epoch, node| Command::Chosen { group: name(), epoch: Epoch(epoch), candidate: key(node) };
+    let chosen = |epoch, node| Command::Chosen {
+        group: name(),
+        epoch: Epoch(epoch),
+        candidate: key(node),
+        ground: Ground::Promises,
+    };
     let promoted = |epoch| Command::Promoted { group: name(), epoch: Epoch(epoch) };
     let told = |stage| Command::Reconfigured { group: name(), epoch: Epoch(1), node: key(3), stage };
     let end = Command::FailoverEnd { group: name(), epoch: Epoch(1), end: End::Complete };
@@ -219,7 +234,7 @@ fn a_handover_given_up_and_one_that_ends_late() {
         (abort(8, AbortReason::NoGoodReplica), "-failover-abort-no-good-slave master main 127.0.0.1 7001"),
         (begin(0, u64::MAX, Cause::Forced, None), "! too many epochs"),
         (begin(0, 0, Cause::Restarted, None), "+new-epoch 9"),
-        (Command::Chosen { group: name(), epoch: Epoch(9), candidate: key(1) }, ""),
+        (Command::Chosen { group: name(), epoch: Epoch(9), candidate: key(1), ground: Ground::Promises }, ""),
         (Command::Promoted { group: name(), epoch: Epoch(9) }, ""),
         (Command::FailoverEnd { group: name(), epoch: Epoch(9), end: End::TimedOut }, ""),
         (Command::MasterUp { group: name(), epoch: Epoch(9) }, "! nothing to change"),
@@ -267,7 +282,7 @@ fn shaped(registry: &Registry, (kind, skew, node, detail): (u8, u64, u16, u8)) -
         }
         5 => Command::Paused { group, epoch, replid: "r".into(), offset: Offset(1) },
         6 => Command::CaughtUp { group, epoch },
-        7 => Command::Chosen { group, epoch, candidate: node },
+        7 => Command::Chosen { group, epoch, candidate: node, ground: Ground::Promises },
         8 => Command::Promoted { group, epoch },
         9 => Command::Reconfigured { group, epoch, node, stage: Stage::Done },
         10 => Command::FailoverEnd { group, epoch, end: End::Complete },

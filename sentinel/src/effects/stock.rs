@@ -32,6 +32,9 @@ pub(super) async fn tell(effect: &Effect, settings: &Settings, deadline: Instant
         Order::Pause { limit } => {
             expect_ok(talk.ask("CLIENT", &["PAUSE", &limit.as_millis().to_string(), "WRITE"]).await?)?;
         }
+        Order::Configure { .. } | Order::Grant { .. } => {
+            return Err(Failure::Error("a stock node neither withholds replies nor keeps a lease".into()));
+        }
         Order::Resume => expect_ok(talk.ask("CLIENT", &["UNPAUSE"]).await?)?,
         Order::CatchUp { offset, .. } => {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_registry::sights::{NodeFacts, Role};
 use quorate_registry::steering::Failure;
-use quorate_registry::{Effect, Epoch, Offset, Order, Reach};
+use quorate_registry::{Durability, Effect, Epoch, Offset, Order, Reach, VotingConfig};
 
 use super::Messenger;
 use crate::fakes::{DEADLINE, FakeAgent, FakeNode, ID, SECRET, local, name, registry, stock_info};
@@ -18,8 +18,14 @@ async fn tell(
     order: Order,
     within: Duration,
 ) -> Result<NodeFacts, Failure> {
-    let effect = Effect { group: name(), node: local(port), reach, epoch: Epoch(epoch), order, within };
+    let effect =
+        Effect { group: name(), node: local(port), reach, epoch: Epoch(epoch), order, config: config(), within };
     messenger.carry_out(effect, registry(&[port], &[("auth-pass", "hush")])).await
+}
+
+fn config() -> VotingConfig {
+    let voters = [ID.parse().expect("40 digits")].into();
+    VotingConfig { version: 6, durability: Durability::Quorum, copies: 2, voters, ..VotingConfig::default() }
 }
 
 #[tokio::test]
@@ -35,6 +41,9 @@ async fn an_agent_gets_every_order_with_its_epoch() {
     assert!(!order(5, Order::Resume).await.expect("resumed").paused);
     let caught = order(5, Order::CatchUp { replid: ID.into(), offset: Offset(99) }).await.expect("caught up");
     assert_eq!(caught.offset, Offset(99));
+    assert_eq!(order(5, Order::Configure { version: 6 }).await.expect("configured").config_version, 6);
+    let lease = Duration::from_millis(500);
+    assert_eq!(order(5, Order::Grant { renewal: 8, lease }).await.expect("granted").lease_left, lease);
     assert_eq!(order(3, Order::AssignMaster).await, Err(Failure::Refused { promised: Epoch(5) }));
     let heard = agent.state.lock().expect("no holder panics").heard.clone();
     assert_eq!(
@@ -46,6 +55,8 @@ async fn an_agent_gets_every_order_with_its_epoch() {
             "pause 5 for 5000 ms",
             "resume 5",
             "catch up to 99",
+            "configure 5 quorum 2 of [\"0123456789abcdef0123456789abcdef01234567\"]",
+            "grant 5 8 for 500 ms",
             "assign 3 1 :0",
             "describe"
         ]

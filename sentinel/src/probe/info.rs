@@ -55,6 +55,14 @@ pub(crate) fn parse(text: &str) -> Option<NodeFacts> {
             .unwrap_or_default(),
         loading: flag("loading"),
         paused: flag("quorate_paused"),
+        link_idle: Duration::from_secs(number("master_last_io_seconds_ago").unwrap_or_default()),
+        config_version: number("quorate_config_version").unwrap_or_default(),
+        committed: Offset(number("quorate_committed_offset").unwrap_or_default()),
+        // INFO is no heartbeat: no lease is granted for it.
+        renewal: 0,
+        lease_left: Duration::from_millis(number("quorate_lease_ms").unwrap_or_default()),
+        fsync_acks: flag("aof_enabled") && ours,
+        tail_unsure: flag("quorate_tail_unsure"),
         replicas: fields
             .iter()
             .filter(|(name, _)| is_replica_row(name))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_registry::pulse::{Pulse, Sign};
-use quorate_registry::sights::{NodeFacts, Sight};
+use quorate_registry::sights::{NodeFacts, Role, Sight};
 use quorate_registry::{GroupName, NodeKey};
 use quorate_resp::Value;
 use quorate_rpc::v1::NodeReport;
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::line::{Line, LineEvent};
-use super::{MAX_PENDING, REPORT_EVERY, Watching, agent, info};
+use super::{MAX_PENDING, REPORT_EVERY, REPORT_LEAST, Watching, agent, info};
 use crate::clock::Clock;
 use crate::hello;
 use crate::nodes::{Seen, SeenSender};
@@ -26,6 +26,9 @@ const INFO_HURRY: Duration = Duration::from_millis(100);
 
 /// A wake-up that comes later than this after its time was this process's own delay, not the node's silence.
 const STALL: Duration = Duration::from_millis(250);
+
+/// INFO does not replace a heartbeat that is younger than this: it knows of no lease.
+const HEARD_LATELY: Duration = Duration::from_secs(1);
 
 /// Reports wait here while a sight is being made; the stream is held back when it is full.
 const REPORTS: usize = 8;
@@ -128,6 +131,17 @@ impl Watcher {
     /// PING's period: several within down-after, never more than ten a second.
     fn ping_every(&self) -> Duration {
         (self.watching.borrow().down_after / 10).clamp(Duration::from_millis(100), Duration::from_secs(1))
+    }
+
+    /// The leader renews a master's lease, and asks replicas whether they hear it, upon what it was told last: several times
+    /// within down-after. Stock nodes have neither.
+    fn report_every(&self) -> Duration {
+        let part = match self.facts.as_ref().filter(|(facts, _)| !facts.stock()).map(|(facts, _)| facts.role) {
+            Some(Role::Master) => 10,
+            Some(Role::Replica) => 4,
+            Some(Role::Fenced) | None => return REPORT_EVERY,
+        };
+        (self.watching.borrow().down_after / part).clamp(REPORT_LEAST, REPORT_EVERY)
     }
 
     fn info_every(&self) -> Duration {
@@ -248,9 +262,11 @@ impl Watcher {
             let task = tokio::spawn(agent::listen(host, port, secret, period, self.reports.0.clone()));
             self.agent = Some((port, task));
         }
+        let newer =
+            |known: &NodeFacts, at: Duration| at > asked_at || (known.renewal > 0 && at + HEARD_LATELY > asked_at);
         match &mut self.facts {
-            // A heartbeat came meanwhile: it is newer, but says nothing of the replicas.
-            Some((known, at)) if *at > asked_at && known.run_id == facts.run_id => known.replicas = facts.replicas,
+            // Heartbeats come: they say more than INFO, except of the replicas.
+            Some((known, at)) if known.run_id == facts.run_id && newer(known, *at) => known.replicas = facts.replicas,
             _ => self.facts = Some((facts, asked_at)),
         }
     }
@@ -284,7 +300,7 @@ impl Watcher {
         if !news && now < self.due.report {
             return;
         }
-        self.due.report = now + REPORT_EVERY;
+        self.due.report = now + self.report_every();
         let (group, node) = self.place.clone();
         let told = self.out.try_send(Seen { group, node, sight: sight.clone() });
         // A full queue: the main loop is behind, and gets the next one.
@@ -303,7 +319,14 @@ fn ping_sign(value: &Value) -> Sign {
 
 /// Worth telling at once: everything but the offset and the times, which always move.
 fn differs(before: &Sight, after: &Sight) -> bool {
-    let still =
-        |facts: &NodeFacts| NodeFacts { offset: Default::default(), link_down: Duration::ZERO, ..facts.clone() };
+    let still = |facts: &NodeFacts| NodeFacts {
+        offset: Default::default(),
+        committed: Default::default(),
+        link_down: Duration::ZERO,
+        link_idle: Duration::ZERO,
+        lease_left: Duration::ZERO,
+        renewal: 0,
+        ..facts.clone()
+    };
     before.liveness != after.liveness || before.facts.as_ref().map(still) != after.facts.as_ref().map(still)
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use quorate_registry::{
-    Epoch, Group, GroupName, Identity, Member, NodeKey, NodeRecord, Offset, RaftId, Registry, Settings, UnixMs,
+    Epoch, Group, GroupName, Identity, Member, NodeKey, NodeRecord, Offset, RaftId, Registry, Settings, UnixMs, Voting,
     failover::{Cause, Failover, Phase, Stage},
     pulse::Liveness,
     sights::{NodeFacts, Role, Sight},
@@ -23,11 +23,14 @@ fn main_group() -> GroupName {
 fn registry() -> Registry {
     let identity =
         |port: u16| Identity { run_id: format!("{port:040}"), agent_port: 1, priority: 100, ..Identity::default() };
-    let record = |port| NodeRecord { tags: vec![], identity: Some(identity(port)) };
+    let record = |port| NodeRecord { identity: Some(identity(port)), ..NodeRecord::default() };
     let group = Group {
         epoch: Epoch(3),
         claimed: Epoch(3),
         settings: Settings::default(),
+        voting: Voting::default(),
+        lease_ms: 500,
+        removed: Default::default(),
         master: key(7002),
         nodes: [7001, 7002, 7003].map(|port| (key(port), record(port))).into(),
         failover: None,
@@ -66,6 +69,13 @@ fn sight(liveness: Liveness, role: Role, offset: u64) -> Sight {
         agent_port: 1,
         loading: false,
         paused: false,
+        link_idle: Duration::ZERO,
+        config_version: 0,
+        committed: Offset(0),
+        renewal: 0,
+        lease_left: Duration::ZERO,
+        fsync_acks: false,
+        tail_unsure: false,
         replicas: vec![],
     };
     Sight { liveness, silent: Duration::from_millis(20), facts: Some(facts), facts_age: Duration::from_millis(30) }

@@ -1,20 +1,23 @@
 //! Who becomes master (I4): of those who promised, the greatest (epoch of data, offset). Everything else breaks ties.
 //!
-//! How many must have promised (R):
-//! - `quorum`: a majority of the known nodes, each with data that it vouches for (I10). W is a majority too, so every
-//!   acknowledged write is held by one of them.
-//! - `async`: every node that can be reached, at least one. Two nodes must fail over when one dies, as in Redis.
+//! Who may be chosen: a voter; a learner holds what it was sent, and nobody waited for it. How many voters must have promised
+//! (R), each with data that it vouches for (I10):
+//! - `quorum`: |V| − W + 1, so that every acknowledged write is held by one of them.
+//! - `async`: every one that can be reached, at least one. Two nodes must fail over when one dies, as in Redis.
+//! - while the voters change: as many as both configs ask for (I9).
 //!
-//! Without any data at all, the configured master is taken as it is, when nobody else can hold any: all known nodes have
+//! A group without voters (a new one, or one of stock nodes) takes anyone with data. Without any data at all, the configured master is taken as it is, when nobody else can hold any: all known nodes have
 //! said so, or, in a group that never had an epoch, a majority has within the grace.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::View;
+use crate::command::Ground;
 use crate::failover::{Cause, Failover};
-use crate::names::{Epoch, NodeKey, Offset};
-use crate::settings::Durability;
+use crate::faults::{Fault, is_armed};
+use crate::names::{Epoch, NodeId, NodeKey, Offset};
 use crate::sights::NodeFacts;
 
 /// How long promises of reachable nodes are waited for, once enough have come. A promise takes an fsync (a few
@@ -36,7 +39,7 @@ pub(super) enum Decision {
     /// Not yet.
     Wait,
     /// This node.
-    Choose(NodeKey),
+    Choose(NodeKey, Ground),
     /// Nobody, and it is time to say so.
     Nobody,
 }
@@ -48,7 +51,7 @@ pub(super) type Promise<'a> = (&'a NodeKey, &'a NodeFacts);
 pub(super) fn decide(view: View<'_>, failover: &Failover, promises: &[Promise<'_>], elapsed: Duration) -> Decision {
     let round = Round { view, failover, promises };
     if let Some(node) = round.early() {
-        return Decision::Choose(node.clone());
+        return Decision::Choose(node.clone(), Ground::Promises);
     }
     let patience = match failover.cause {
         Cause::Founding | Cause::Restarted => RESTART_GRACE,
@@ -58,8 +61,11 @@ pub(super) fn decide(view: View<'_>, failover: &Failover, promises: &[Promise<'_
     if round.awaits_someone() && elapsed < patience {
         return Decision::Wait;
     }
-    if let Some(node) = round.best().or_else(|| round.blank(elapsed)) {
-        return Decision::Choose(node.clone());
+    if let Some(node) = round.best() {
+        return Decision::Choose(node.clone(), Ground::Promises);
+    }
+    if let Some(node) = round.blank(elapsed) {
+        return Decision::Choose(node.clone(), Ground::Blank);
     }
     let loading = promises.iter().any(|(_, facts)| facts.loading);
     if elapsed < COLLECT_LIMIT || loading { Decision::Wait } else { Decision::Nobody }
@@ -78,11 +84,18 @@ struct Round<'a> {
 
 impl<'a> Round<'a> {
     fn stock(&self) -> bool {
-        self.view.group.stock() || self.promises.iter().any(|(_, facts)| facts.stock())
+        let stock = self.view.group.stock() || self.promises.iter().any(|(_, facts)| facts.stock());
+        stock && self.view.group.voting.is_open()
     }
 
-    fn quorum(&self) -> bool {
-        self.view.group.settings.durability == Durability::Quorum && !self.stock()
+    /// Acknowledged writes may be held by W voters and no more.
+    fn withholds(&self) -> bool {
+        self.view.group.voting.withholds()
+    }
+
+    /// R, of those among `promises` that hold data (I4, I10).
+    fn suffice<'p>(&self, promises: impl IntoIterator<Item = &'p Promise<'p>>) -> bool {
+        suffice(self.view, promises.into_iter().map(|(_, facts)| *facts).filter(|facts| Self::holds_data(facts)))
     }
 
     fn promise_of(&self, node: &NodeKey) -> Option<Promise<'a>> {
@@ -90,7 +103,7 @@ impl<'a> Round<'a> {
     }
 
     fn holds_data(facts: &NodeFacts) -> bool {
-        facts.data_known && !facts.loading
+        (facts.data_known || is_armed(Fault::I10Amnesia)) && !facts.loading
     }
 
     /// May this node become master? The master of record may stay it whatever its priority; it may not when the operator
@@ -98,8 +111,10 @@ impl<'a> Round<'a> {
     fn eligible(&self, (node, facts): Promise<'a>) -> bool {
         let barred = facts.priority == 0 || self.view.group.nodes.get(node).is_some_and(|record| record.barred());
         let from = *node == self.failover.from;
-        let excluded = if from { self.failover.cause == Cause::Forced } else { barred };
-        Self::holds_data(facts) && !excluded && !self.view.is_down(node)
+        let forced = self.failover.cause == Cause::Forced;
+        let excluded = if from { forced } else { barred };
+        let votes = may_lead(self.view, facts) || (forced && !self.withholds());
+        Self::holds_data(facts) && votes && !excluded && !self.view.is_down(node)
     }
 
     /// A known node that may still promise.
@@ -126,9 +141,7 @@ impl<'a> Round<'a> {
             Cause::Barred => from,
             Cause::Down { .. } | Cause::Forced | Cause::Restarted | Cause::Founding => return None,
         };
-        let counted = self.promises.iter().filter(|(_, facts)| Self::holds_data(facts)).count();
-        let enough = !self.quorum() || counted >= self.view.group.majority();
-        (enough && self.eligible(node)).then_some(node.0)
+        (self.suffice(self.promises) && self.eligible(node)).then_some(node.0)
     }
 
     /// I4.
@@ -139,12 +152,13 @@ impl<'a> Round<'a> {
         let wanted = self.failover.wanted.as_ref();
         let best = eligible.iter().copied().max_by_key(|(node, facts)| {
             let tie = (Some(*node) == wanted, **node == self.failover.from);
-            (data(facts, stock), tie, Reverse(facts.priority), Reverse(&facts.run_id))
+            let first = Reverse(if is_armed(Fault::I4Choice) { facts.priority } else { 0 });
+            (first, data(facts, stock), tie, Reverse(facts.priority), Reverse(&facts.run_id))
         })?;
-        if self.quorum() && !self.covers(best, &eligible) {
+        if !self.covers(best, &eligible) {
             return None;
         }
-        if !self.quorum() && self.failover.cause == Cause::Forced {
+        if !self.withholds() && self.failover.cause == Cause::Forced {
             // The operator's word: the group is async, and it was asked to go on regardless.
             let named = eligible.iter().find(|(node, _)| Some(*node) == wanted);
             return Some(named.map_or(best.0, |(node, _)| node));
@@ -152,15 +166,16 @@ impl<'a> Round<'a> {
         Some(best.0)
     }
 
-    /// `quorum`: is every acknowledged write in this node's data? Yes if it is the greatest of a majority that promised.
-    /// A node that may not become master counts only while it is not ahead.
+    /// Is every acknowledged write in this node's data (I4)? Yes if it is the greatest of R voters that promised. One that may
+    /// not become master counts only while it is not ahead.
     fn covers(&self, best: Promise<'a>, eligible: &[Promise<'a>]) -> bool {
-        let majority = self.view.group.majority();
-        let forced_from = |node: &NodeKey| self.failover.cause == Cause::Forced && *node == self.failover.from;
-        let counted = self.promises.iter().filter(|(node, facts)| Self::holds_data(facts) && !forced_from(node));
-        let greatest = counted.clone().map(|(_, facts)| data(facts, false)).max();
-        let unsurpassed = greatest.is_some_and(|greatest| data(best.1, false) >= greatest);
-        (counted.count() >= majority && unsurpassed) || eligible.len() >= majority
+        if self.failover.cause == Cause::Forced && !self.withholds() {
+            return true;
+        }
+        let voters = self.promises.iter().filter(|(_, facts)| Self::holds_data(facts) && may_lead(self.view, facts));
+        let greatest = voters.map(|(_, facts)| data(facts, false)).max();
+        let unsurpassed = !self.withholds() || greatest.is_none_or(|greatest| data(best.1, false) >= greatest);
+        (self.suffice(self.promises) && unsurpassed) || self.suffice(eligible)
     }
 
     /// Nobody holds data: the master of record, empty as it is.
@@ -182,9 +197,34 @@ impl<'a> Round<'a> {
 pub(super) fn prospects<'a>(view: View<'a>) -> impl Iterator<Item = (&'a NodeKey, &'a NodeFacts)> {
     view.group.replicas().filter_map(move |(node, record)| {
         let (facts, _) = view.facts(node)?;
-        let able = Round::holds_data(facts) && facts.priority != 0 && !record.barred();
+        let able = Round::holds_data(facts) && facts.priority != 0 && !record.barred() && may_lead(view, facts);
         (able && !view.is_down(node)).then_some((node, facts))
     })
+}
+
+/// A voter, of either config while they change; anyone in a group that has none.
+fn may_lead(view: View<'_>, facts: &NodeFacts) -> bool {
+    let voting = &view.group.voting;
+    voting.is_open() || facts.id().is_some_and(|id| voting.knows(&id))
+}
+
+/// R of the voters hold data and answer, judged by the last reports alone.
+pub(super) fn voters_suffice(view: View<'_>) -> bool {
+    let answering = view.group.nodes.keys().filter(|node| !view.is_down(node));
+    let holders = answering.filter_map(|node| view.facts(node)).filter(|(facts, _)| facts.data_known);
+    suffice(view, holders.map(|(facts, _)| facts))
+}
+
+/// R, of nodes that hold data. An `async` group acknowledges alone, so what a node may have lost since was never safe.
+fn suffice<'f>(view: View<'_>, holders: impl Iterator<Item = &'f NodeFacts>) -> bool {
+    let voting = &view.group.voting;
+    let (mut sure, mut unsure) = (BTreeSet::<NodeId>::new(), BTreeSet::new());
+    for facts in holders {
+        let doubted = facts.tail_unsure && voting.withholds() && !is_armed(Fault::I10Amnesia);
+        let ids = if doubted { &mut unsure } else { &mut sure };
+        ids.extend(facts.id());
+    }
+    voting.is_satisfied_by(&sure, &unsure)
 }
 
 /// The highest epoch that any node was seen to have promised or to serve; the next one claimed must be above it.

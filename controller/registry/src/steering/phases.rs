@@ -8,6 +8,7 @@ use super::soft::Kind;
 use super::{Hand, Order};
 use crate::command::Command;
 use crate::failover::{AbortReason, Cause, End, Failover, Stage};
+use crate::faults::{Fault, is_armed};
 use crate::names::{Epoch, NodeKey};
 use crate::sights::{NodeFacts, Role};
 
@@ -38,7 +39,7 @@ impl Hand<'_> {
         let decision = choice::decide(self.view, failover, &promises, self.elapsed());
         let (group, epoch) = (self.view.name.clone(), failover.epoch);
         match decision {
-            Decision::Choose(candidate) => self.propose(Command::Chosen { group, epoch, candidate }),
+            Decision::Choose(candidate, ground) => self.propose(Command::Chosen { group, epoch, candidate, ground }),
             _ if superseded && self.elapsed() > PATIENCE => {
                 self.propose(Command::FailoverAbort { group, epoch, reason: AbortReason::Superseded });
             }
@@ -62,6 +63,9 @@ impl Hand<'_> {
 
     /// The node's report when it promised. A stock node cannot promise; its description stands for it.
     pub(super) fn promise(&self, epoch: Epoch, node: &NodeKey) -> Option<&NodeFacts> {
+        if is_armed(Fault::I2ChooseFirst) {
+            return self.view.facts(node).map(|(facts, _)| facts);
+        }
         let (facts, _) = self.soft.answer(node, epoch, &Order::Promise)?;
         (facts.stock() || facts.promised >= epoch).then_some(facts)
     }
@@ -69,6 +73,9 @@ impl Hand<'_> {
     /// Tells the chosen node that it is master, until it says so.
     pub(super) fn promoting(&mut self, failover: &Failover, candidate: &NodeKey) {
         let epoch = failover.epoch;
+        if !self.lease_is_over(failover, candidate) {
+            return; // I8: the old master may still answer alone
+        }
         let accepted = self.soft.answer(candidate, epoch, &Order::AssignMaster).map(|(facts, _)| facts.role);
         if accepted == Some(Role::Master) {
             return self.propose(Command::Promoted { group: self.view.name.clone(), epoch });
@@ -87,6 +94,12 @@ impl Hand<'_> {
 
     /// Points the other nodes at the new master, the old one first, `parallel-syncs` at a time.
     pub(super) fn reconfiguring(&mut self, failover: &Failover, stages: &BTreeMap<NodeKey, Stage>) {
+        self.renew_lease();
+        self.repoint_all(failover, stages);
+        self.tend_voters();
+    }
+
+    fn repoint_all(&mut self, failover: &Failover, stages: &BTreeMap<NodeKey, Stage>) {
         let group = self.view.group;
         let epoch = failover.epoch;
         if let Some(end) = self.reconfiguring_is_over() {

@@ -11,7 +11,6 @@ use crate::command::{Command, Fault};
 use crate::failover::Cause;
 use crate::model::{Identity, MAX_NODES};
 use crate::names::{Epoch, NodeKey};
-use crate::settings::Durability;
 use crate::sights::{NodeFacts, Role};
 
 /// A master that says that it is a replica has this long, beyond down-after, to say otherwise. Source: Redis Sentinel,
@@ -25,6 +24,7 @@ const RETRY_LIMIT: Duration = Duration::from_secs(10);
 impl Hand<'_> {
     /// One look at a group without a failover.
     pub(super) fn quiet(&mut self) {
+        self.renew_lease();
         if let Some(cause) = self.cause() {
             return self.begin(cause);
         }
@@ -33,6 +33,7 @@ impl Hand<'_> {
         if self.master_is_established() {
             self.end_forgotten_pause();
             self.repair();
+            self.tend_voters();
         }
     }
 
@@ -42,6 +43,9 @@ impl Hand<'_> {
         let master = &view.group.master;
         let verdict = view.sights.verdict(view.now, view.name, master);
         if verdict.is_down(view.group.settings.quorum) {
+            if view.is_cut_off_alive() {
+                return None;
+            }
             return self.can_replace_master().then_some(Cause::Down { votes: verdict.down });
         }
         let (facts, heard_at) = view.facts(master)?;
@@ -60,16 +64,9 @@ impl Hand<'_> {
         self.is_barred().then_some(Cause::Barred)
     }
 
-    /// Someone could be chosen; in `quorum`, by as many as are needed.
+    /// Someone could be chosen, by as many as are needed.
     fn can_replace_master(&self) -> bool {
-        let view = self.view;
-        let count = prospects(view).count();
-        let with_data = view.group.nodes.keys().filter(|node| {
-            let facts = view.facts(node).map(|(facts, _)| facts);
-            facts.is_some_and(|facts| facts.data_known) && !view.is_down(node)
-        });
-        let quorum = view.group.settings.durability == Durability::Quorum && !view.group.stock();
-        count > 0 && (!quorum || with_data.count() >= view.group.majority())
+        prospects(self.view).next().is_some() && choice::voters_suffice(self.view)
     }
 
     /// The master has been saying for a while that it is a replica: somebody told it so behind our back. A stock node that
@@ -136,7 +133,8 @@ impl Hand<'_> {
         if facts.role != Role::Master || !self.in_epoch(facts) || group.nodes.len() >= MAX_NODES {
             return;
         }
-        if let Some(node) = facts.replicas.iter().find(|node| !group.nodes.contains_key(*node)) {
+        let stranger = |node: &&NodeKey| !group.nodes.contains_key(*node) && !group.removed.contains(*node);
+        if let Some(node) = facts.replicas.iter().find(stranger) {
             let (group, node) = (view.name.clone(), node.clone());
             self.propose(Command::NodeSeen { group, node, identity: None });
         }
@@ -183,7 +181,10 @@ impl Hand<'_> {
             let fault = match facts.role {
                 Role::Master => Some(Fault::RogueMaster),
                 Role::Replica if facts.master.as_ref() != Some(&group.master) => Some(Fault::WrongMaster),
-                Role::Replica if self.in_epoch(facts) => continue,
+                Role::Replica if self.in_epoch(facts) => {
+                    self.tell_of_config(node, facts, heard_at);
+                    continue;
+                }
                 Role::Replica | Role::Fenced => None,
             };
             self.ask_again_if_newer(node, group.epoch, &order, heard_at);

@@ -10,6 +10,7 @@ use crate::command::Command;
 use crate::failover::Cause;
 use crate::model::Registry;
 use crate::names::{GroupName, NodeKey};
+use crate::settings::{Ack, Durability};
 use crate::sights::{Role, Sights};
 
 /// How the operator wants a failover.
@@ -56,4 +57,33 @@ pub fn request_failover(
         false => (Cause::Forced, candidate.cloned()),
     };
     Ok(Command::FailoverBegin { group: name.clone(), expected: group.epoch, floor: floor(view), cause, wanted })
+}
+
+/// The request as a command for the leader to propose, or why it cannot be: SENTINEL SET and the API. What only the nodes
+/// know is judged here; the rest when the command is applied.
+pub fn request_settings(
+    now: Duration,
+    registry: &Registry,
+    sights: &Sights,
+    name: &GroupName,
+    changes: Vec<(String, String)>,
+) -> Result<Command, Rejected> {
+    let group = registry.group(name).ok_or_else(|| Rejected::NoSuchGroup(name.clone()))?;
+    let mut settings = group.settings.clone();
+    for (option, value) in &changes {
+        settings.set(option, value)?;
+    }
+    group.expect_possible(&settings)?;
+    if settings.durability == Durability::Quorum {
+        let view = View { now, name, group, sights };
+        let facts = |node: &NodeKey| view.facts(node).map(|(facts, _)| facts).filter(|facts| !facts.stock());
+        let known = || group.nodes.keys().filter_map(|node| Some((node, facts(node)?)));
+        if let Some((node, _)) = known().find(|(_, facts)| facts.renewal == 0) {
+            return Err(Rejected::TooOld(node.clone()));
+        }
+        if let Some((node, _)) = known().find(|(_, facts)| settings.ack == Ack::Fsync && !facts.fsync_acks) {
+            return Err(Rejected::NoFsync(node.clone()));
+        }
+    }
+    Ok(Command::SetGroup { group: name.clone(), changes })
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::lease::Lease;
 use super::{Failure, Order, Outcome, Ticket};
 use crate::apply::MAX_EPOCH;
 use crate::command::Fault;
@@ -33,6 +34,11 @@ pub(super) struct Soft {
     pub role_lost: Option<Duration>,
     /// Nodes that were told what they are, with what was wrong, until that is published.
     pub mended: BTreeMap<NodeKey, Fault>,
+    /// What the master of record may count upon (I8).
+    pub lease: Lease,
+    /// Since when the voters are as they are, and at which version.
+    pub voting_since: Duration,
+    voting_version: u64,
 }
 
 /// The kind of an order: one of each may be running at a node.
@@ -42,6 +48,8 @@ pub(super) enum Kind {
     Assign,
     Pause,
     CatchUp,
+    Configure,
+    Grant,
 }
 
 impl Kind {
@@ -51,6 +59,8 @@ impl Kind {
             Order::AssignMaster | Order::AssignReplica { .. } => Kind::Assign,
             Order::Pause { .. } | Order::Resume => Kind::Pause,
             Order::CatchUp { .. } => Kind::CatchUp,
+            Order::Configure { .. } => Kind::Configure,
+            Order::Grant { .. } => Kind::Grant,
         }
     }
 }
@@ -71,7 +81,7 @@ enum State {
 }
 
 impl Soft {
-    pub(super) fn new(now: Duration) -> Self {
+    pub(super) fn new(now: Duration, group: &Group) -> Self {
         Self {
             entered: now,
             place: (Epoch::default(), Epoch::default(), None),
@@ -81,6 +91,9 @@ impl Soft {
             refused: Epoch::default(),
             role_lost: None,
             mended: BTreeMap::new(),
+            lease: Lease::unknown(now, group),
+            voting_since: now,
+            voting_version: group.voting.config().version,
         }
     }
 
@@ -92,6 +105,11 @@ impl Soft {
             self.asked.retain(|(node, _), _| group.nodes.contains_key(node));
             self.mended.retain(|node, _| group.nodes.contains_key(node));
         }
+        let version = group.voting.config().version;
+        if self.voting_version != version {
+            (self.voting_version, self.voting_since) = (version, now);
+        }
+        self.lease.notice(now, group);
         let phase = group.failover.as_ref().map(|failover| failover.phase.name());
         let place = (group.epoch, group.claimed, phase);
         if self.place != place {

@@ -1,6 +1,7 @@
 //! Failovers in a deterministic world: see [`world`].
 
 mod chaos;
+mod durability;
 mod handover;
 mod recovery;
 mod world;
@@ -134,7 +135,7 @@ fn nobody_to_choose_means_no_failover() {
 fn a_silent_partition_is_handled_like_a_death_and_heals() {
     let mut world = World::serving(1, 3, Settings::default());
     world.node(7001).isolated = true;
-    world.run_until("a new master", SOON, |w| w.group().master != key(7001));
+    world.run_until("a new master", SOON * 2, |w| w.group().master != key(7001));
     world.run_for(Duration::from_secs(1));
     world.node(7001).isolated = false;
     world.run_until("the old master is demoted", SOON, |w| w.calm() && w.count("+convert-to-slave") == 1);

@@ -10,8 +10,8 @@ use quorate_registry::pulse::Liveness;
 use quorate_registry::sights::{NodeFacts, Role, Sight, Sights};
 use quorate_registry::steering::{Failure, Manner, request_failover};
 use quorate_registry::{
-    Action, Command, Effect, Entry, Epoch, Event, Group, GroupName, Member, NodeKey, Offset, Order, Outcome, RaftId,
-    Registry, Rejected, Settings, Steering, Ticket, UnixMs,
+    Action, Command, Durability, Effect, Entry, Epoch, Event, Group, GroupName, Member, NodeId, NodeKey, Offset, Order,
+    Outcome, RaftId, Registry, Rejected, Settings, Steering, Ticket, UnixMs, Voting, VotingConfig,
 };
 
 pub const STEP: Duration = Duration::from_millis(10);
@@ -41,6 +41,23 @@ pub struct FakeNode {
     pub loading: bool,
     /// Cut off from sentinels and other nodes alike, though it runs.
     pub isolated: bool,
+    /// Cut off from the sentinels alone.
+    pub unseen: bool,
+    /// How often its directory was emptied: it has another id then.
+    pub births: u32,
+    /// What it was told last, and what is in force.
+    pub told: VotingConfig,
+    pub in_force: VotingConfig,
+    /// Everything that it had acknowledged when it was told.
+    told_at: u64,
+    /// Its heartbeats, and until when it counts upon its lease.
+    renewals: u64,
+    sent: BTreeMap<u64, Duration>,
+    pub lease_until: Duration,
+    /// It could not acknowledge by fsync, if asked to.
+    pub no_fsync: bool,
+    /// It restarted and may have lost what it acknowledged last.
+    pub tail_unsure: bool,
 }
 
 impl FakeNode {
@@ -63,11 +80,32 @@ impl FakeNode {
             lagging: false,
             loading: false,
             isolated: false,
+            unseen: false,
+            births: 0,
+            told: VotingConfig::default(),
+            in_force: VotingConfig::default(),
+            told_at: 0,
+            renewals: 0,
+            sent: BTreeMap::new(),
+            lease_until: Duration::ZERO,
+            no_fsync: false,
+            tail_unsure: false,
         }
     }
 
     pub fn reachable(&self) -> bool {
         self.up && !self.isolated
+    }
+
+    /// By sentinels.
+    pub fn visible(&self) -> bool {
+        self.reachable() && !self.unseen
+    }
+
+    fn adopt(&mut self, config: &VotingConfig) {
+        if self.told.version != config.version {
+            (self.told, self.told_at) = (config.clone(), self.offset);
+        }
     }
 }
 
@@ -104,6 +142,8 @@ pub struct World {
     /// What a majority held while its master served: a `quorum` group acknowledged exactly this, per epoch.
     pub committed: BTreeMap<Epoch, u64>,
     pub writes: bool,
+    down_after: Duration,
+    silent_since: BTreeMap<NodeKey, Duration>,
     log: Vec<Entry>,
     mail: Vec<(Duration, Mail)>,
     next_report: Duration,
@@ -135,6 +175,8 @@ impl World {
             acknowledged: 0,
             committed: BTreeMap::new(),
             writes: true,
+            down_after: Duration::from_secs(1),
+            silent_since: BTreeMap::new(),
             log: Vec::new(),
             mail: Vec::new(),
             next_report: Duration::ZERO,
@@ -167,7 +209,10 @@ impl World {
     /// A world whose group serves: the configured master was assigned and every node follows it.
     pub fn serving(seed: u64, nodes: u16, settings: Settings) -> Self {
         let mut world = Self::new(seed, nodes, settings, false);
-        world.run_until("the group serves", Duration::from_secs(5), |w| w.calm() && w.acknowledged > 0);
+        let wanted = world.group().settings.durability;
+        world.run_until("the group serves", Duration::from_secs(5), |w| {
+            w.calm() && w.acknowledged > 0 && w.voters() == usize::from(nodes) && w.published() == wanted
+        });
         assert_eq!(world.group().master, key(7001));
         world
     }
@@ -186,6 +231,18 @@ impl World {
 
     pub fn phase(&self) -> Option<&'static str> {
         self.group().failover.as_ref().map(|failover| failover.phase.name())
+    }
+
+    /// How many vote, once that is settled; 0 while it changes.
+    pub fn voters(&self) -> usize {
+        match &self.group().voting {
+            Voting::Settled(config) => config.voters.len(),
+            Voting::Joint { .. } => 0,
+        }
+    }
+
+    pub fn published(&self) -> Durability {
+        self.group().voting.published()
     }
 
     /// No failover, the published master serves, and every other node that is up follows it.
@@ -212,9 +269,18 @@ impl World {
         self.events.iter().filter(|event| event.name == name).count()
     }
 
+    /// Somebody pointed another node at the master, behind the sentinels' back.
+    pub fn attach(&mut self, port: u16) {
+        let mut node = FakeNode::new(false);
+        (node.role, node.master) = (Role::Replica, Some(self.group().master.clone()));
+        self.nodes.insert(key(port), node);
+    }
+
     /// The process dies.
     pub fn kill(&mut self, port: u16) {
-        self.node(port).up = false;
+        let node = self.node(port);
+        (node.up, node.lease_until, node.link_up) = (false, Duration::ZERO, false);
+        node.sent.clear();
     }
 
     /// A new process on the same data directory; one that is emptied has neither data nor promise.
@@ -225,6 +291,9 @@ impl World {
         node.paused_until = None;
         node.link_up = false;
         node.master = None;
+        node.lease_until = Duration::ZERO;
+        (node.told, node.in_force) = (VotingConfig::default(), VotingConfig::default());
+        node.sent.clear();
         if node.stock {
             node.role = Role::Master;
             return;
@@ -234,6 +303,7 @@ impl World {
             (node.epoch, node.promised, node.data_epoch) = (Epoch(0), Epoch(0), Epoch(0));
             (node.data_known, node.offset) = (false, 0);
             node.history.clear();
+            node.births += 1;
         }
     }
 
@@ -371,26 +441,49 @@ impl World {
                 let from = source.expect("the link is up");
                 (node.offset, node.data_epoch, node.data_known) = (from.offset, from.data_epoch, from.data_known);
                 node.history = from.history.clone();
+                node.tail_unsure = false;
             }
         }
         self.acknowledge();
     }
 
-    /// I3: a write is acknowledged when a majority holds it and its master still serves.
+    fn id(key: &NodeKey, node: &FakeNode) -> NodeId {
+        format!("{:04}{:036}", node.births, key.port()).parse().expect("40 digits")
+    }
+
+    /// How much of an epoch's stream as many hold as a config asks for.
+    fn held(&self, config: &VotingConfig, epoch: Epoch) -> Option<u64> {
+        let voters = self.nodes.iter().filter(|(key, node)| config.voters.contains(&Self::id(key, node)));
+        let mut held: Vec<u64> = voters.filter_map(|(_, node)| node.history.get(&epoch).copied()).collect();
+        held.sort_unstable_by(|a, b| b.cmp(a));
+        held.get(config.copies.max(1) as usize - 1).copied()
+    }
+
+    /// I3: a write is acknowledged when as many voters as the config in force asks for hold it. A config comes into force
+    /// once its voters hold all that was acknowledged before.
     fn acknowledge(&mut self) {
-        let majority = self.nodes.len() / 2 + 1;
-        for master in self.nodes.values().filter(|node| node.up && node.role == Role::Master) {
-            let mut held: Vec<u64> =
-                self.nodes.values().filter_map(|node| node.history.get(&master.epoch).copied()).collect();
-            held.sort_unstable_by(|a, b| b.cmp(a));
-            if let Some(offset) = held.get(majority - 1) {
+        let masters: Vec<NodeKey> = self
+            .nodes
+            .iter()
+            .filter(|(_, n)| n.up && n.role == Role::Master && !n.stock)
+            .map(|(k, _)| k.clone())
+            .collect();
+        for key in masters {
+            let master = &self.nodes[&key];
+            let async_now = master.told.durability == Durability::Async;
+            let covered = self.held(&master.told, master.epoch).is_some_and(|held| held >= master.told_at);
+            let in_force = if async_now || covered { master.told.clone() } else { master.in_force.clone() };
+            if in_force.durability == Durability::Quorum
+                && let Some(offset) = self.held(&in_force, master.epoch)
+            {
                 let known = self.committed.entry(master.epoch).or_default();
-                *known = (*known).max(*offset);
+                *known = (*known).max(offset);
             }
+            self.node(key.port()).in_force = in_force;
         }
     }
 
-    /// The published master holds everything that was acknowledged by a majority.
+    /// The published master holds everything that was acknowledged in `quorum`.
     pub fn assert_nothing_lost(&self, what: &str) {
         let master = &self.nodes[&self.group().master];
         for (epoch, offset) in &self.committed {
@@ -406,22 +499,44 @@ impl World {
             self.next_report = self.now + REPORT_EVERY;
         }
         let keys: Vec<NodeKey> = self.group().nodes.keys().cloned().collect();
+        self.down_after = self.group().settings.down_after();
+        for (key, node) in &mut self.nodes {
+            node.renewals += 1;
+            match node.visible() {
+                true => drop(self.silent_since.remove(key)),
+                false => drop(self.silent_since.entry(key.clone()).or_insert(self.now)),
+            }
+        }
         for node in &keys {
             let Some(fake) = self.nodes.get(node) else { continue };
-            let heard = fake.reachable().then(|| self.facts(node, fake));
-            if !due && heard.is_some() {
+            let visible = fake.visible();
+            let heard = visible.then(|| self.facts(node, fake));
+            let known = self.sentinels[self.leader].sights.facts(self.now, &self.name, node).map(|(facts, _)| facts);
+            let link = |facts: &NodeFacts| (facts.link_up, facts.role, facts.epoch, facts.config_version);
+            let news = heard.is_none() || heard.as_ref().map(link) != known.map(link);
+            if !due && !news {
                 continue;
+            }
+            let dead = !fake.up;
+            if let Some(fake) = self.nodes.get_mut(node).filter(|_| visible) {
+                fake.sent.insert(fake.renewals, self.now);
             }
             for from in 0..self.sentinels.len() {
                 if !self.sentinels[from].up {
                     continue;
                 }
                 let (id, name, now) = (RaftId(from as u64 + 1), self.name.clone(), self.now);
-                let liveness = if heard.is_some() { Liveness::Alive } else { Liveness::Gone };
-                let old = self.sentinels[from].sights.seen_by(now, id, &name, node).and_then(|s| s.facts.clone());
-                let age = if heard.is_some() { Duration::ZERO } else { Duration::from_secs(2) };
-                let facts = heard.clone().or(old);
-                let sight = Sight { liveness, silent: Duration::ZERO, facts, facts_age: age };
+                let before = self.sentinels[from].sights.seen_by(now, id, &name, node);
+                let since = self.silent_since.get(node).copied().unwrap_or(now);
+                let silent = now - since;
+                let liveness = match (heard.is_some(), dead) {
+                    (true, _) => Liveness::Alive,
+                    (false, true) => Liveness::Gone,
+                    (false, false) if silent > self.down_after => Liveness::Suspect,
+                    (false, false) => Liveness::Alive,
+                };
+                let facts = heard.clone().or(before.and_then(|s| s.facts.clone()));
+                let sight = Sight { liveness, silent, facts, facts_age: silent };
                 for to in &mut self.sentinels {
                     to.sights.report(now, id, &name, node, sight.clone());
                 }
@@ -436,7 +551,7 @@ impl World {
         };
         NodeFacts {
             run_id: format!("{:036}{:04}", key.port(), node.process),
-            node_id: format!("{:040}", key.port()),
+            node_id: if node.stock { String::new() } else { Self::id(key, node).to_string() },
             role: node.role,
             replid: "r".repeat(40),
             offset: Offset(node.offset),
@@ -451,6 +566,13 @@ impl World {
             agent_port: if node.stock { 0 } else { key.port() + 1000 },
             loading: node.loading,
             paused: self.paused(node),
+            link_idle: Duration::ZERO,
+            config_version: if node.role == Role::Master { node.in_force.version } else { node.told.version },
+            committed: Offset(self.committed.get(&node.epoch).copied().unwrap_or_default()),
+            renewal: if node.stock { 0 } else { node.renewals },
+            lease_left: node.lease_until.saturating_sub(self.now),
+            fsync_acks: !node.no_fsync,
+            tail_unsure: node.tail_unsure,
             replicas: self.nodes.keys().filter(follows).cloned().collect(),
         }
     }
@@ -462,6 +584,8 @@ impl World {
         for (_, mail) in due {
             match mail {
                 Mail::Commit(command) => self.commit(command),
+                // Raft would not confirm it: no majority follows two leaders.
+                Mail::Run { to, effect, .. } if effect.order.is_confirmed() && to != self.leader => {}
                 Mail::Run { to, ticket, effect } => {
                     let result = self.execute(&effect);
                     let copies = 1 + u8::from(self.rng.u8(..100) < self.duplicate);
@@ -486,18 +610,29 @@ impl World {
     fn execute(&mut self, effect: &Effect) -> Result<NodeFacts, Failure> {
         let (now, published) = (self.now, effect.epoch);
         let node = self.nodes.get_mut(&effect.node).expect("effects go to known nodes");
-        if !node.reachable() {
+        if !node.visible() {
             return Err(Failure::Unreachable("refused".into()));
         }
         if !node.stock && published < node.promised {
             return Err(Failure::Refused { promised: node.promised });
         }
         match &effect.order {
-            Order::Promise => node.promised = if node.stock { node.promised } else { published },
+            Order::Promise if node.stock => {}
+            Order::Promise => {
+                node.promised = published;
+                if published > node.epoch {
+                    node.lease_until = Duration::ZERO;
+                }
+            }
             Order::AssignMaster => {
                 (node.role, node.master, node.paused_until) = (Role::Master, None, None);
                 node.data_known = true;
                 if !node.stock {
+                    if node.epoch != published {
+                        node.in_force = VotingConfig::default();
+                        node.history.insert(published, node.offset);
+                    }
+                    node.adopt(&effect.config);
                     (node.epoch, node.promised) = (published, published);
                     let before = self.served.insert(published, effect.node.clone());
                     let only = before.is_none_or(|before| before == effect.node);
@@ -508,8 +643,18 @@ impl World {
                 (node.role, node.master, node.paused_until) = (Role::Replica, Some(master.clone()), None);
                 if !node.stock {
                     (node.epoch, node.promised) = (published, published);
+                    (node.told, node.lease_until) = (effect.config.clone(), Duration::ZERO);
                 }
             }
+            Order::Configure { .. } if node.role == Role::Master && node.epoch == published => {
+                node.adopt(&effect.config)
+            }
+            Order::Grant { renewal, lease } if node.role == Role::Master && node.epoch == published => {
+                if let Some(sent) = node.sent.get(renewal) {
+                    node.lease_until = node.lease_until.max(*sent + lease.mul_f64(0.95));
+                }
+            }
+            Order::Configure { .. } | Order::Grant { .. } => return Err(Failure::Error("not the master".into())),
             Order::Pause { limit } => node.paused_until = Some(now + *limit),
             Order::Resume => node.paused_until = None,
             Order::CatchUp { .. } => {}
@@ -527,6 +672,12 @@ impl World {
                 let committed = self.chosen.get(&node.epoch);
                 assert_eq!(committed, Some(key), "I11: {key} serves without a committed record");
             }
+        }
+        let newest = masters.keys().next_back().copied().unwrap_or_default();
+        for (key, node) in &self.nodes {
+            let alone = node.role == Role::Master && node.up && node.lease_until > self.now;
+            let superseded = node.epoch < newest;
+            assert!(!(alone && superseded), "I8: {key} counts upon its lease while epoch {newest} is served");
         }
         let group = self.group();
         assert!(group.claimed >= group.epoch && group.nodes.contains_key(&group.master));

@@ -1,0 +1,148 @@
+//! Who votes (I9, I10): learners that have caught up are let in, removed and replaced nodes let out, terms brought in line
+//! with the settings; one step at a time, each settled by the master before the next.
+//!
+//! A node becomes a voter once it is ours, vouches for its data, follows the master in the epoch with its link up, and lacks
+//! little. It stays one while it is down: only the operator removes a vote, or a node with another id at its address.
+
+use std::time::Duration;
+
+use super::phases::ORDER_LIMIT;
+use super::soft::Kind;
+use super::{Hand, Order};
+use crate::command::Command;
+use crate::model::{Membership, NodeRecord};
+use crate::names::{NodeId, NodeKey};
+use crate::settings::Durability;
+use crate::sights::{NodeFacts, Role};
+use crate::voting::{Change, ConfigError, Voting};
+
+/// A learner that lacks no more than this has caught up: a few milliseconds of a fast link, and less than the backlog.
+const LAG_MOST: u64 = 1 << 20;
+
+/// A voter that went away while it was let in is let out again after this.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+
+impl Hand<'_> {
+    /// The next step towards the voters that there should be.
+    pub(super) fn tend_voters(&mut self) {
+        let (view, group) = (self.view, self.view.group);
+        let Some((facts, heard_at)) = view.facts(&group.master) else { return };
+        let serves = facts.role == Role::Master && facts.epoch == group.epoch && !facts.stock();
+        if !serves || view.is_down(&group.master) {
+            return;
+        }
+        let version = group.voting.config().version;
+        let order = Order::Configure { version };
+        let adopted = |facts: &NodeFacts| facts.epoch == group.epoch && facts.config_version >= version;
+        let answered = self.soft.answer(&group.master, group.epoch, &order).is_some_and(|(facts, _)| adopted(facts));
+        if !adopted(facts) && !answered {
+            self.ask_again_if_newer(&group.master, group.epoch, &order, heard_at);
+            self.order(&group.master, group.epoch, order, ORDER_LIMIT);
+        }
+        let (name, epoch) = (view.name.clone(), group.epoch);
+        match &group.voting {
+            Voting::Joint { .. } if adopted(facts) || answered => {
+                self.propose(Command::VotersSettled { group: name, epoch, version });
+            }
+            Voting::Joint { .. } if self.should_turn_back() => {
+                self.propose(Command::VotersTurnedBack { group: name, epoch, version });
+            }
+            Voting::Joint { .. } => {}
+            Voting::Settled(_) => {
+                if let Some(change) = self.next_change(facts) {
+                    self.propose(Command::VotersChanged { group: name, epoch, change });
+                } else if let Some(node) = self.leaver() {
+                    self.propose(Command::NodeForgotten { group: name, node });
+                }
+            }
+        }
+    }
+
+    /// The change under way cannot be what is wanted any more: the operator changed his mind, or who was let in went away.
+    fn should_turn_back(&self) -> bool {
+        let group = self.view.group;
+        let Voting::Joint { config, previous } = &group.voting else { return false };
+        let wanted = group.settings.durability;
+        if config.durability != wanted && previous.durability == wanted {
+            return true;
+        }
+        let lost = |id: &NodeId| {
+            !previous.voters.contains(id) && self.holder(id).is_none_or(|(node, _)| self.view.is_down(node))
+        };
+        config.voters.iter().any(lost) && self.soft.voting_since + SETTLE_LIMIT < self.view.now
+    }
+
+    /// The node of this name.
+    fn holder(&self, id: &NodeId) -> Option<(&NodeKey, &NodeRecord)> {
+        self.view.group.nodes.iter().find(|(_, record)| record.id().as_ref() == Some(id))
+    }
+
+    fn next_change(&self, master: &NodeFacts) -> Option<Change> {
+        let group = self.view.group;
+        let config = group.voting.config();
+        let known = (!group.stock()).then_some(group.nodes.len());
+        let possible = |change: &Change| {
+            !matches!(config.changed(change, &group.settings, known), Err(ConfigError::TooFew { .. }))
+        };
+        if known.is_some()
+            && let Some(id) = group.nodes.keys().find_map(|node| self.caught_up_learner(node, master))
+        {
+            return Some(Change::Join(id)).filter(possible);
+        }
+        let leaves = |id: &&NodeId| self.holder(id).is_none_or(|(_, record)| record.membership == Membership::Leaves);
+        if let Some(change) = config.voters.iter().find(leaves).cloned().map(Change::Leave).filter(possible) {
+            return Some(change);
+        }
+        let terms = config.changed(&Change::Terms, &group.settings, known);
+        let fsync = group.settings.durability == Durability::Async || self.can_acknowledge_as_asked();
+        (terms.is_ok() && fsync).then_some(Change::Terms)
+    }
+
+    /// Every voter can acknowledge as the settings ask: one that cannot would never count toward W.
+    fn can_acknowledge_as_asked(&self) -> bool {
+        let group = self.view.group;
+        let able = |id: &NodeId| {
+            let facts = self.holder(id).and_then(|(node, _)| self.view.facts(node));
+            facts.is_some_and(|(facts, _)| facts.fsync_acks)
+        };
+        group.settings.ack == crate::settings::Ack::Receipt || group.voting.config().voters.iter().all(able)
+    }
+
+    /// The name of a node that may vote and does not yet.
+    fn caught_up_learner(&self, node: &NodeKey, master: &NodeFacts) -> Option<NodeId> {
+        let group = self.view.group;
+        let (facts, heard_at) = self.view.facts(node)?;
+        let record = &group.nodes[node];
+        let id = facts.id().filter(|id| record.id().as_ref() == Some(id) && !group.voting.knows(id))?;
+        let fresh = !self.view.is_down(node) && self.soft.heard_since_entered(heard_at);
+        let sound = facts.data_known && !facts.loading && facts.epoch == group.epoch;
+        let follows = facts.role == Role::Replica && facts.master.as_ref() == Some(&group.master) && facts.link_up;
+        let close = facts.replid == master.replid && facts.offset.0.saturating_add(LAG_MOST) >= master.offset.0;
+        let leads = *node == group.master && facts.role == Role::Master;
+        let stays = record.membership == Membership::Stays;
+        (fresh && sound && stays && (leads || (follows && close))).then_some(id)
+    }
+
+    /// A removed node that gave up its vote.
+    fn leaver(&self) -> Option<NodeKey> {
+        let group = self.view.group;
+        let voteless = |record: &NodeRecord| record.id().is_none_or(|id| !group.voting.knows(&id));
+        let leaves = |record: &NodeRecord| record.membership == Membership::Leaves && voteless(record);
+        group.nodes.iter().find(|(_, record)| leaves(record)).map(|(node, _)| node.clone())
+    }
+
+    /// A replica must know how to acknowledge; it is told again when the config changed since.
+    pub(super) fn tell_of_config(&mut self, node: &NodeKey, facts: &NodeFacts, heard_at: Duration) {
+        let group = self.view.group;
+        let config = group.voting.config();
+        let matters = facts.config_version > 0 || config.ack == crate::settings::Ack::Fsync;
+        if facts.stock() || !matters || facts.config_version >= config.version {
+            return;
+        }
+        let order = Order::AssignReplica { master: group.master.clone() };
+        if self.soft.answer(node, group.epoch, &order).is_none_or(|(_, at)| heard_at > at) {
+            self.soft.discard(node, Kind::of(&order));
+            self.order(node, group.epoch, order, ORDER_LIMIT);
+        }
+    }
+}
