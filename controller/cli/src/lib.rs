@@ -19,6 +19,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+pub use operate::block_on;
+
 use args::{Cli, Command};
 
 /// How a command ended. Each has its exit code.

@@ -249,7 +249,11 @@ impl Group {
                 (port, port + 1000, Ipv4Addr::LOCALHOST)
             }
         };
-        let child = Child::new(kind, index, SocketAddr::from((host, port)), side_port, &self.dir);
+        let (name, file) = match kind {
+            Kind::Node => (format!("node-{port}"), "redis.conf"),
+            Kind::Sentinel => (format!("sentinel-{port}"), "sentinel.yaml"),
+        };
+        let child = Child::new(kind, SocketAddr::from((host, port)), side_port, self.dir.join(name), file);
         let config = match kind {
             Kind::Node => self.layout.node_config(index),
             Kind::Sentinel => self.layout.sentinel_config(index),

@@ -29,7 +29,7 @@ pub fn run(arguments: &[String]) -> io::Result<bool> {
 }
 
 /// Builds for release, as the figures are of a release.
-fn build(root: &Path, what: &[&str]) -> io::Result<()> {
+pub(crate) fn build(root: &Path, what: &[&str]) -> io::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     must(Command::new(cargo).args(["build", "--quiet", "--release", "--locked"]).args(what).current_dir(root))
 }

@@ -1,9 +1,10 @@
-//! The project's own rules, as code: which room may depend on what, which crates may come from outside, what Redis's own tests say, and
-//! how fast the node is beside others.
+//! The project's own rules, as code: which room may depend on what, which crates may come from outside, what Redis's own tests say, how fast
+//! the node is beside others, and what survives when real processes are broken.
 
 pub mod bench;
 pub mod deps;
 pub mod floors;
+pub mod proof;
 pub mod suite;
 
 use cargo_metadata::{Metadata, MetadataCommand};

@@ -67,18 +67,14 @@ pub struct Child {
 }
 
 impl Child {
-    pub(super) fn new(kind: Kind, _index: u16, address: SocketAddr, side_port: u16, group_dir: &Path) -> Self {
-        let port = address.port();
-        let (name, file) = match kind {
-            Kind::Node => (format!("node-{port}"), "redis.conf"),
-            Kind::Sentinel => (format!("sentinel-{port}"), "sentinel.yaml"),
-        };
-        let dir = group_dir.join(&name);
+    /// A process that was not started yet. `dir` is its folder, `file` its configuration's name in there.
+    pub fn new(kind: Kind, address: SocketAddr, side_port: u16, dir: PathBuf, file: &str) -> Self {
+        let name = dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let (config, log) = (dir.join(file), dir.join("log"));
         Self {
             kind,
             name,
-            port,
+            port: address.port(),
             side_port,
             dir,
             config,
@@ -107,17 +103,23 @@ impl Child {
         self.started_at
     }
 
-    /// Starts it; its output goes to the end of its log. It leads a process group of its own, so that Ctrl-C at the terminal reaches the
-    /// parent alone, which then decides the order in which children leave.
+    /// Starts it as `quorate server` or `quorate sentinel` with its configuration.
     pub(super) fn spawn(&mut self, program: &Path) -> Result<(), LocalError> {
+        let mut command = Command::new(program);
+        command.arg(match self.kind {
+            Kind::Node => "server",
+            Kind::Sentinel => "sentinel",
+        });
+        command.arg(&self.config);
+        self.start(command)
+    }
+
+    /// Starts it with this command in its folder; its output goes to the end of its log. It leads a process group of its own, so that Ctrl-C at
+    /// the terminal reaches the parent alone, which then decides the order in which children leave.
+    pub fn start(&mut self, mut command: Command) -> Result<(), LocalError> {
         let fault = |error| LocalError::Spawn { name: self.name.clone(), error };
         let log = OpenOptions::new().create(true).append(true).open(&self.log).map_err(fault)?;
-        let process = Command::new(program)
-            .arg(match self.kind {
-                Kind::Node => "server",
-                Kind::Sentinel => "sentinel",
-            })
-            .arg(&self.config)
+        let process = command
             .current_dir(&self.dir)
             .env(PARENT_VARIABLE, std::process::id().to_string())
             .stdin(Stdio::null())
@@ -150,7 +152,7 @@ impl Child {
     }
 
     /// Did it end without having been told to?
-    pub(super) fn died_unasked(&mut self) -> bool {
+    pub fn died_unasked(&mut self) -> bool {
         let asked = matches!(self.life, Life::On { asked: true, .. } | Life::Off(_));
         !asked && self.ended().is_some()
     }
@@ -179,6 +181,13 @@ impl Child {
             && let Ok(status) = process.wait()
         {
             self.life = Life::Off(Some(Ended(status)));
+        }
+    }
+
+    /// Waits at most so long until it has ended, then kills it.
+    pub fn end(&mut self, within: std::time::Duration) {
+        if self.wait_ended(within).is_err() {
+            self.kill();
         }
     }
 

@@ -1,0 +1,51 @@
+//! Short forms of `cargo xtask drill-proof`. Each run goes into namespaces of its own, which end with it.
+
+use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard};
+
+/// One run at a time: each is a load for the whole machine.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(|failed| failed.into_inner())
+}
+
+/// A run with these arguments: its exit code and what it said. `None`: this machine lets nobody make namespaces.
+fn prove(arguments: &[&str]) -> Option<(i32, String)> {
+    let _alone = alone();
+    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_drill-proof"))
+        .args(["--program", env!("CARGO_BIN_EXE_quorate-drilled"), "--dir", env!("CARGO_TARGET_TMPDIR")])
+        .args(arguments)
+        .output()
+        .expect("the program was built with this test");
+    let said = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    if said.contains("this machine allows no namespaces") {
+        assert!(std::env::var_os("QUORATE_CI").is_none(), "{said}");
+        eprintln!("skipped: {said}");
+        return None;
+    }
+    Some((status.code().unwrap_or(-1), said))
+}
+
+#[test]
+fn a_handover_under_load_loses_nothing() {
+    let Some((code, said)) =
+        prove(&["--minutes", "0.4", "--durability", "async", "--faults", "handover", "--seed", "1"])
+    else {
+        return;
+    };
+    assert_eq!(code, 0, "{said}");
+}
+
+/// A harness that sees no loss where there is one proves nothing.
+#[test]
+fn what_redis_loses_in_a_partition_is_seen() {
+    let faults = ["--faults", "isolate,halves,bridge"];
+    let Some((code, said)) =
+        prove(&[&["--minutes", "0.7", "--against", "redis-sentinel", "--seed", "3"], &faults[..]].concat())
+    else {
+        return;
+    };
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("was acknowledged at"), "{said}");
+}
