@@ -23,9 +23,17 @@ pub fn parse_int(text: &[u8]) -> Option<i64> {
     if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
 
+/// The longest decimal text of an i64.
+pub(crate) const DIGITS: usize = 20;
+
 /// Appends a decimal integer.
 pub(crate) fn push_int(out: &mut Vec<u8>, value: i64) {
-    let mut digits = [0u8; 20];
+    out.extend_from_slice(int_text(value, &mut [0; DIGITS]));
+}
+
+/// A decimal integer's text, in `digits`.
+#[inline]
+pub(crate) fn int_text(value: i64, digits: &mut [u8; DIGITS]) -> &[u8] {
     let mut at = digits.len();
     let mut rest = value.unsigned_abs();
     loop {
@@ -40,7 +48,7 @@ pub(crate) fn push_int(out: &mut Vec<u8>, value: i64) {
         at -= 1;
         digits[at] = b'-';
     }
-    out.extend_from_slice(&digits[at..]);
+    &digits[at..]
 }
 
 /// Whole numbers up to here are shown as integers. Source: Redis 7.2, d2string: half of the largest 64-bit integer.

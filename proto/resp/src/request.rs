@@ -137,11 +137,7 @@ impl Requests {
         limits: &Limits,
         at_most: usize,
     ) -> Result<(), ProtocolError> {
-        self.spans.clear();
-        self.complete.clear();
-        self.inline.clear();
-        self.consumed = 0;
-        self.partial = None;
+        self.forget();
         let mut state = partial.unwrap_or_default();
         self.spans.append(&mut state.spans);
         while self.complete.len() < at_most && self.consumed < buffer.len() {
@@ -168,6 +164,21 @@ impl Requests {
         Ok(())
     }
 
+    /// Forgets the commands found.
+    pub fn forget(&mut self) {
+        self.spans.clear();
+        self.complete.clear();
+        self.inline.clear();
+        self.consumed = 0;
+        self.partial = None;
+    }
+
+    /// Whether the last command found has not arrived whole.
+    #[must_use]
+    pub fn has_partial(&self) -> bool {
+        self.partial.is_some()
+    }
+
     /// How many whole commands were found.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -180,7 +191,19 @@ impl Requests {
         self.complete.is_empty()
     }
 
+    /// One argument of the command at `index`; `None` behind its last.
+    #[inline]
+    #[must_use]
+    pub fn argument<'a>(&'a self, index: usize, number: usize, buffer: &'a [u8]) -> Option<&'a [u8]> {
+        let from = if index == 0 { 0 } else { self.complete[index - 1].spans_end };
+        let command = self.complete[index];
+        let source = if command.inline { &self.inline[..] } else { buffer };
+        let span = self.spans[from..command.spans_end].get(number)?;
+        Some(&source[span.start..span.start + span.len])
+    }
+
     /// The arguments of the command at `index`; never empty.
+    #[inline]
     pub fn arguments<'a>(&'a self, index: usize, buffer: &'a [u8]) -> impl ExactSizeIterator<Item = &'a [u8]> {
         let from = if index == 0 { 0 } else { self.complete[index - 1].spans_end };
         let command = self.complete[index];
@@ -229,11 +252,16 @@ impl Requests {
     /// Returns whether a whole command (or an empty array) was taken.
     fn array_command(&mut self, buffer: &[u8], state: &mut Partial, limits: &Limits) -> Result<bool, ProtocolError> {
         if state.arguments_left == 0 {
-            let Some((line, next)) = line(buffer, self.consumed, ProtocolError::CountTooBig)? else {
-                return Ok(false);
+            let (count, next) = match short_header(buffer, self.consumed, b'*') {
+                Some(header) => header,
+                None => {
+                    let Some((line, next)) = line(buffer, self.consumed, ProtocolError::CountTooBig)? else {
+                        return Ok(false);
+                    };
+                    let count = parse_int(&line[1..]).filter(|&n| n <= i64::from(i32::MAX));
+                    (count.ok_or(ProtocolError::InvalidCount)?, next)
+                }
             };
-            let count =
-                parse_int(&line[1..]).filter(|&n| n <= i64::from(i32::MAX)).ok_or(ProtocolError::InvalidCount)?;
             if count > limits.arguments {
                 return Err(if limits.authenticated {
                     ProtocolError::InvalidCount
@@ -252,13 +280,20 @@ impl Requests {
             let len = match state.bulk {
                 Some(len) => len,
                 None => {
-                    let Some((line, next)) = line(buffer, state.position, ProtocolError::BulkCountTooBig)? else {
-                        return Ok(false);
+                    let (len, next) = match short_header(buffer, state.position, b'$') {
+                        Some(header) => header,
+                        None => {
+                            let Some((line, next)) = line(buffer, state.position, ProtocolError::BulkCountTooBig)?
+                            else {
+                                return Ok(false);
+                            };
+                            if line.first() != Some(&b'$') {
+                                return Err(ProtocolError::ExpectedBulk(buffer[state.position]));
+                            }
+                            let len = parse_int(&line[1..]).filter(|n| *n >= 0);
+                            (len.ok_or(ProtocolError::InvalidBulk)?, next)
+                        }
                     };
-                    if line.first() != Some(&b'$') {
-                        return Err(ProtocolError::ExpectedBulk(buffer[state.position]));
-                    }
-                    let len = parse_int(&line[1..]).filter(|n| *n >= 0).ok_or(ProtocolError::InvalidBulk)?;
                     if len > limits.bulk {
                         return Err(if limits.authenticated {
                             ProtocolError::InvalidBulk
@@ -281,6 +316,18 @@ impl Requests {
         self.consumed = state.position;
         self.complete.push(Complete { spans_end: self.spans.len(), consumed: self.consumed, inline: false });
         Ok(true)
+    }
+}
+
+/// A header of one or two digits, which nearly all are: its number, and where the next line begins. `None`: look closer.
+#[inline]
+fn short_header(buffer: &[u8], at: usize, kind: u8) -> Option<(i64, usize)> {
+    match buffer.get(at..)? {
+        [first, digit @ b'0'..=b'9', b'\r', _, ..] if *first == kind => Some((i64::from(digit - b'0'), at + 4)),
+        [first, tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', _, ..] if *first == kind => {
+            Some((i64::from(tens - b'0') * 10 + i64::from(ones - b'0'), at + 5))
+        }
+        _ => None,
     }
 }
 

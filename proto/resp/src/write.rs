@@ -1,6 +1,6 @@
 //! Replies as a server writes them, in the protocol that the session speaks: each method falls back to RESP2's nearest shape.
 
-use crate::number::{double_text, push_int};
+use crate::number::{DIGITS, double_text, int_text, push_int};
 
 /// Which version of the protocol a session speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,9 +98,7 @@ impl<'a> Writer<'a> {
 
     /// An integer as a bulk string.
     pub fn bulk_int(&mut self, value: i64) {
-        let mut digits = Vec::with_capacity(20);
-        push_int(&mut digits, value);
-        self.bulk(&digits);
+        self.bulk(int_text(value, &mut [0; DIGITS]));
     }
 
     /// No value: `_`, or `$-1` in RESP2.
@@ -230,13 +228,16 @@ impl<'a> Writer<'a> {
 
     #[inline]
     fn header(&mut self, kind: u8, value: i64) {
-        self.buffer.push(kind);
         if (0..10).contains(&value) {
-            self.buffer.push(b'0' + value as u8);
+            self.buffer.extend_from_slice(&[kind, b'0' + value as u8, b'\r', b'\n']);
+        } else if (10..100).contains(&value) {
+            let (tens, ones) = ((value / 10) as u8, (value % 10) as u8);
+            self.buffer.extend_from_slice(&[kind, b'0' + tens, b'0' + ones, b'\r', b'\n']);
         } else {
+            self.buffer.push(kind);
             push_int(self.buffer, value);
+            self.buffer.extend_from_slice(b"\r\n");
         }
-        self.buffer.extend_from_slice(b"\r\n");
     }
 
     fn line(&mut self, kind: u8, text: &[u8]) {

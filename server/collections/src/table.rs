@@ -46,10 +46,8 @@ pub trait Keyed {
     /// The bytes that identify the element. They must not change while it is in a table.
     fn key(&self) -> &[u8];
 
-    /// Where the key lies, for prefetching.
-    fn address(&self) -> *const u8 {
-        ptr::from_ref(self).cast()
-    }
+    /// Reads something of the place where the key lies, so that it is in the cache for whoever comes next.
+    fn touch(&self) {}
 }
 
 /// A slot holds an element where its tag is not 0; slot `CHILD` of a chained bucket holds the child.
@@ -190,11 +188,22 @@ impl<E> Table<E> {
         self.seed.hash(key)
     }
 
-    /// Asks the processor for the bucket of `hash`. First step of a batch.
+    /// Asks the processor for the bucket of `hash`, without waiting: for where other work follows. First step of a batch.
     #[inline]
     pub fn prefetch(&self, hash: u64) {
         if self.size > 0 {
             prefetch_line(self.bucket(self.index(hash)).cast());
+        }
+    }
+
+    /// Reads the bucket of `hash`. Second step of a batch, to be said of all its keys in a row: so many reads that do not depend on one another
+    /// are under way at once. A processor drops prefetches that come too fast, or that miss its address cache; it drops no read (measured:
+    /// 64 keys at random in 1 M took 25 ns each with reads, 110 with prefetches).
+    #[inline]
+    pub fn touch(&self, hash: u64) {
+        if self.size > 0 {
+            // SAFETY: a bucket of this table.
+            std::hint::black_box(unsafe { (*self.bucket(self.index(hash))).head });
         }
     }
 
@@ -426,9 +435,9 @@ impl<E> Table<E> {
 }
 
 impl<E: Keyed> Table<E> {
-    /// Asks the processor for the elements that may have `hash`. Second step of a batch, some work after the first.
+    /// Reads the elements that may have `hash`. Third step of a batch, for all its keys in a row.
     #[inline]
-    pub fn prefetch_element(&self, hash: u64) {
+    pub fn touch_element(&self, hash: u64) {
         if self.size == 0 {
             return;
         }
@@ -437,7 +446,7 @@ impl<E: Keyed> Table<E> {
             let bucket = &*self.bucket(self.index(hash));
             let mut lanes = bucket.lanes_tagged(tag_of(hash));
             while lanes != 0 {
-                prefetch_line(bucket.slots[lanes.trailing_zeros() as usize / 8].element.address());
+                bucket.slots[lanes.trailing_zeros() as usize / 8].element.touch();
                 lanes &= lanes - 1;
             }
             if let Some(child) = bucket.child() {
@@ -489,9 +498,19 @@ impl<E: Keyed> Table<E> {
         None
     }
 
+    /// Adds an element whose key, of this hash, is known to be absent.
+    pub fn insert_absent(&mut self, hash: u64, element: E) {
+        debug_assert!(self.get_hashed(hash, element.key()).is_none(), "the key was absent");
+        self.insert_new(hash, element);
+    }
+
     /// The element of `key`, made by `make` when absent (it must have that key); true when it was made.
     pub fn find_or_insert(&mut self, key: &[u8], make: impl FnOnce() -> E) -> (&mut E, bool) {
-        let hash = self.hash(key);
+        self.find_or_insert_hashed(self.hash(key), key, make)
+    }
+
+    /// The same with the key's hash.
+    pub fn find_or_insert_hashed(&mut self, hash: u64, key: &[u8], make: impl FnOnce() -> E) -> (&mut E, bool) {
         let (at, made) = match self.find(hash, key) {
             // SAFETY: the lane holds an element of this table.
             Some((bucket, lane)) => (unsafe { (&raw mut (*bucket).slots[lane]).cast::<E>() }, false),
@@ -507,7 +526,11 @@ impl<E: Keyed> Table<E> {
 
     /// Removes the element of `key`.
     pub fn remove(&mut self, key: &[u8]) -> Option<E> {
-        let hash = self.hash(key);
+        self.remove_hashed(self.hash(key), key)
+    }
+
+    /// The same with the key's hash.
+    pub fn remove_hashed(&mut self, hash: u64, key: &[u8]) -> Option<E> {
         let (bucket, lane) = self.find(hash, key)?;
         let first = self.bucket(self.index(hash));
         // SAFETY: `find` searched the chain that begins at `first`.
@@ -566,7 +589,7 @@ impl<E: Keyed> Table<E> {
             return self.extend();
         }
         let from = self.size - (self.low + 1);
-        self.prefetch_chain(from);
+        self.touch_chain(from);
         self.extend();
         if self.size == 2 * (self.low + 1) {
             self.low = 2 * self.low + 1;
@@ -577,9 +600,9 @@ impl<E: Keyed> Table<E> {
         });
     }
 
-    /// Asks for all keys of a bucket's chain at once, so that their cache misses overlap.
-    fn prefetch_chain(&self, index: usize) {
-        self.chain_iter(index).for_each(|element| prefetch_line(element.address()));
+    /// Reads something of all keys of a bucket's chain, so that their cache misses overlap.
+    fn touch_chain(&self, index: usize) {
+        self.chain_iter(index).for_each(Keyed::touch);
     }
 }
 

@@ -87,7 +87,9 @@ impl<'a> Call<'a> {
     /// AOF and replicas get this instead of the command as it was said: what gives the same result later and elsewhere (SET … PXAT for EX, SREM for
     /// SPOP). Said several times, they get all of them, as one transaction. Only matters if something changed.
     pub fn propagate_as(&mut self, argv: &[&[u8]]) {
-        self.core.propagation.rewrite(argv);
+        if self.core.is_heard() {
+            self.core.propagation.rewrite(argv);
+        }
     }
 
     /// AOF and replicas get nothing, whatever changed.

@@ -43,7 +43,8 @@ impl Stage {
     }
 
     pub fn with(config: ServerConfig) -> Stage {
-        let engine = Engine::new(config, Host::still(), fastrand::Rng::with_seed(7));
+        let mut engine = Engine::new(config, Host::still(), fastrand::Rng::with_seed(7));
+        engine.core_mut().replication.record();
         // 2023-11-14, so that expiry times look like expiry times.
         let now = Now { wall: UnixMs(1_700_000_000_000), mono: Duration::from_secs(1) };
         Stage { engine, now, effects: Vec::new(), received: BTreeMap::new() }

@@ -32,6 +32,21 @@ pub struct Standing {
     pub few_replicas: bool,
 }
 
+impl Standing {
+    /// Whether there is nothing that any gate would object to.
+    #[inline]
+    pub(crate) fn is_calm(&self) -> bool {
+        let troubled = self.loading
+            | self.out_of_memory
+            | self.read_only
+            | self.stale
+            | self.snapshot_failing
+            | self.few_replicas
+            | self.aof_failing.is_some();
+        !troubled
+    }
+}
+
 /// CLIENT PAUSE, or the agent's handover: commands wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pause {
@@ -55,6 +70,8 @@ pub struct Core {
     pub config: ServerConfig,
     /// The time of the turn.
     pub now: Now,
+    /// The clock as the last command of the running batch ended: the next one began then. `None`: a new batch, read it again.
+    pub(crate) lap: Option<Duration>,
     /// Randomness, seeded by the shell.
     pub rng: fastrand::Rng,
     /// The shell's answers.
@@ -110,6 +127,7 @@ impl Core {
         Core {
             config,
             now: Now::default(),
+            lap: None,
             rng,
             host,
             stats,
@@ -151,10 +169,17 @@ impl Core {
     }
 
     /// Tells of the keys that have expired: each is propagated as DEL, announced, and changed for whoever watches it.
-    pub(crate) fn reap(&mut self, keyspace: &mut Keyspace, mut current: Option<&mut Session>) {
+    #[inline]
+    pub(crate) fn reap(&mut self, keyspace: &mut Keyspace, current: Option<&mut Session>) {
+        if keyspace.has_reaped() {
+            self.reap_all(keyspace, current);
+        }
+    }
+
+    fn reap_all(&mut self, keyspace: &mut Keyspace, mut current: Option<&mut Session>) {
         for reaped in keyspace.take_reaped() {
             self.stats.expired_keys += 1;
-            self.propagation.command(reaped.db, &[b"DEL", &reaped.key]);
+            self.propagate(reaped.db, &[b"DEL", &reaped.key]);
             self.watch.expired(reaped.db, &reaped.key);
             self.tell(reaped.db, &reaped.key, "expired", current.as_deref_mut());
         }
@@ -165,6 +190,19 @@ impl Core {
         for db in dbs {
             let view = keyspace.db(db);
             self.watch.touch_all(db, |key| view.kind(key).is_some());
+        }
+    }
+
+    /// Whether anybody reads the stream: an AOF, or a history that is recorded for replicas. What nobody reads is not encoded.
+    #[inline]
+    pub(crate) fn is_heard(&self) -> bool {
+        self.replication.is_recorded() || self.persistence.writes_log()
+    }
+
+    /// AOF and replicas get a command that no client said.
+    pub(crate) fn propagate(&mut self, db: DbIndex, argv: &[&[u8]]) {
+        if self.is_heard() {
+            self.propagation.command(db, argv);
         }
     }
 

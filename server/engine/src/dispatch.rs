@@ -21,16 +21,20 @@ pub(crate) enum Next {
     Stay,
 }
 
-/// A command that a client said, `argv` not empty. Its reply is appended to `out`, the session's output.
+/// A command that a client said, `argv` not empty, and the row of its name if that was looked up before. Its reply is appended to `out`, the session's output.
 pub(crate) fn request(
     keyspace: &mut Keyspace,
     core: &mut Core,
     session: &mut Session,
     out: &mut Vec<u8>,
     argv: &[&[u8]],
+    known: Option<Row>,
 ) -> Next {
     let table = core.table;
-    let found = table.find(argv);
+    let found = match known {
+        Some(row) => table.complete(row, argv),
+        None => table.find(argv),
+    };
     let row = match found {
         Ok(row) => row,
         Err(refusal) => {
@@ -89,7 +93,7 @@ pub(crate) fn apply(
 ) -> Result<(), String> {
     assert!(session.is_applier(), "only a master's or a loader's session applies");
     let mut out = Vec::new();
-    request(keyspace, core, session, &mut out, argv);
+    request(keyspace, core, session, &mut out, argv, None);
     match out.strip_prefix(b"-") {
         Some(error) => Err(String::from_utf8_lossy(error).trim_end().to_owned()),
         None => Ok(()),
@@ -155,7 +159,7 @@ pub(crate) fn run(
     row: Row,
     how: How,
 ) -> Option<Blocked> {
-    let begun = (core.host.clock)();
+    let begun = core.lap.unwrap_or_else(core.host.clock);
     let mark = out.len();
     let db = session.db;
     core.propagation.begin_unit();
@@ -187,7 +191,8 @@ pub(crate) fn run(
         }
     }
     core.reap(keyspace, Some(session));
-    core.propagation.settle(db, argv, dirty > 0);
+    let heard = core.is_heard();
+    core.propagation.settle(db, argv, dirty > 0 && heard);
     if dirty == 0 && row.name != "exec" {
         core.propagation.end_loose_unit(); // keys that were met dead: each is gone for itself
     } else {
@@ -198,9 +203,8 @@ pub(crate) fn run(
     }
     if how != How::InExec {
         // CLIENT REPLY concerns replies, not messages: that a subscription was made is one.
-        let is_message = row.name.ends_with("subscribe");
         let silent = !answers(session) && !session.is_applier() && !matches!(session.replies, Replies::SkipNext);
-        if silent && !is_message {
+        if silent && !row.name.ends_with("subscribe") {
             out.truncate(mark);
         }
         if block.is_none() {
@@ -217,7 +221,9 @@ pub(crate) fn run(
 }
 
 fn count(core: &mut Core, session: &mut Session, argv: &[&[u8]], row: Row, begun: std::time::Duration) {
-    let took = (core.host.clock)().saturating_sub(begun);
+    let now = (core.host.clock)();
+    core.lap = Some(now);
+    let took = now.saturating_sub(begun);
     core.stats.commands += 1;
     session.commands += 1;
     let stats = &mut core.stats.by_command[row.number];

@@ -7,16 +7,17 @@
 //! it changed is served. At its end: sessions that may go on go on, a running snapshot advances, the stream goes to the AOF, then to
 //! replicas; then replies are released (or held, if the AOF says so) and limits are applied.
 //!
-//! Bounds: at most `BATCH` commands are cut at a time; a session's unread bytes are bounded by client-query-buffer-limit, its unsent ones by
+//! Bounds: commands are cut a window at a time (`batch.rs`); a session's unread bytes are bounded by client-query-buffer-limit, its unsent ones by
 //! client-output-buffer-limit: who exceeds one is closed.
 
 use std::time::Duration;
 
 use quorate_config::ServerConfig;
-use quorate_keyspace::{Keyspace, Limits as Encodings};
-use quorate_resp::{Limits, Protocol, Requests, Writer};
+use quorate_keyspace::{KeyHash, Keyspace, Limits as Encodings};
+use quorate_resp::{Limits, Protocol, Writer};
 use smallvec::SmallVec;
 
+use crate::batch::{BATCH, LANES, Lane, Received, WINDOW};
 use crate::blocking::Wake;
 use crate::core::Core;
 use crate::dispatch::{self, How, Next};
@@ -24,8 +25,6 @@ use crate::persistence::Release;
 use crate::session::{Kind, Session};
 use crate::{Closing, Effect, Host, Input, Now, Outputs, Refusal, SessionId, SocketName};
 
-/// Commands of one session that are cut, and whose keys are prefetched, before the first of them runs.
-const BATCH: usize = 32;
 /// Keys looked at by one tick's active expiry.
 const EXPIRE_BUDGET: usize = 400;
 
@@ -33,8 +32,26 @@ const EXPIRE_BUDGET: usize = 400;
 pub struct Engine {
     keyspace: Keyspace,
     core: Core,
-    requests: Requests,
+    /// Kept for the next window, so that cutting allocates nothing once warm.
+    lanes: Vec<Lane>,
     recycled: Vec<u8>,
+}
+
+/// What a session's `output` holds after some was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsent {
+    /// Nothing that may be sent.
+    Nothing,
+    /// Perhaps more.
+    Something,
+}
+
+/// What came of a lane's commands.
+struct Spent {
+    /// Bytes of the buffer that are used up.
+    bytes: usize,
+    /// Whether what follows may hold whole commands, and may be looked at.
+    goes_on: bool,
 }
 
 impl std::fmt::Debug for Engine {
@@ -51,7 +68,7 @@ impl Engine {
         let databases = u16::try_from(config.databases).unwrap_or(u16::MAX);
         let mut keyspace = Keyspace::new(databases, encodings(&config, seed), rng.fork());
         keyspace.set_access_meter(crate::evict::access_meter(&config));
-        Engine { keyspace, core: Core::new(config, host, rng), requests: Requests::default(), recycled: Vec::new() }
+        Engine { keyspace, core: Core::new(config, host, rng), lanes: Vec::new(), recycled: Vec::new() }
     }
 
     /// One turn: everything that happened, and what comes of it.
@@ -74,7 +91,7 @@ impl Engine {
     pub fn feed(&mut self, input: Input<'_>) {
         match input {
             Input::Opened { id, peer, local } => self.opened(id, peer, local),
-            Input::Received { id, bytes } => self.received(id, bytes),
+            Input::Received { id, bytes } => self.feed_all(&[Received { id, bytes: 0..bytes.len() }], bytes),
             Input::Closed { id } => self.closed(id),
             Input::Link(input) => self.link(input),
             Input::Disk(done) => self.core.disk(&mut self.keyspace, done),
@@ -132,18 +149,22 @@ impl Engine {
         pieces
     }
 
-    /// The first `count` bytes of a session's `output` are on their way.
-    pub fn sent(&mut self, id: SessionId, count: usize) {
-        let Some(session) = self.core.sessions.get_mut(id) else { return };
+    /// The first `count` bytes of a session's `output` are on their way. Says whether `output` may have more.
+    pub fn sent(&mut self, id: SessionId, count: usize) -> Unsent {
+        let Some(session) = self.core.sessions.get_mut(id) else { return Unsent::Nothing };
         let own = count.min(session.output.sendable().len());
         session.output.mark_sent(own);
         session.bytes_out += count as u64;
         self.core.stats.net_output += count as u64;
         self.core.stats.writes += 1;
+        if !session.is_replica() && session.output.sendable().is_empty() {
+            return Unsent::Nothing;
+        }
         if count > own {
             self.core.stats.repl_output += (count - own) as u64;
             self.core.replica_sent(id, count - own);
         }
+        Unsent::Something
     }
 
     /// How many bytes wait to be sent to a session, held ones included.
@@ -242,18 +263,65 @@ impl Engine {
         self.core.sessions.insert(Box::new(session));
     }
 
-    fn received(&mut self, id: SessionId, bytes: &[u8]) {
-        let Some(mut session) = self.core.sessions.take(id) else { return };
-        session.last_heard = self.core.now.mono;
-        session.bytes_in += bytes.len() as u64;
-        self.core.stats.net_input += bytes.len() as u64;
+    /// Takes what several sessions have sent, all of it in `buffer`: the same as an `Input::Received` for each, in this order, but the keys
+    /// of all are fetched together.
+    pub fn feed_all(&mut self, received: &[Received], buffer: &[u8]) {
+        let mut lanes = std::mem::take(&mut self.lanes);
+        let mut left = received;
+        while !left.is_empty() {
+            let (mut taken, mut commands) = (0, 0);
+            for one in left.iter().take(LANES) {
+                if lanes.len() == taken {
+                    lanes.push(Lane::default());
+                }
+                commands += self.cut_first(one, buffer, &mut lanes[taken]);
+                taken += 1;
+                if commands >= WINDOW {
+                    break;
+                }
+            }
+            let window;
+            (window, left) = left.split_at(taken);
+            for (one, lane) in window.iter().zip(&lanes) {
+                if let Some(session) = self.core.sessions.get(one.id) {
+                    lane.fetch(&self.keyspace.db(session.db));
+                }
+            }
+            for (one, lane) in window.iter().zip(&mut lanes) {
+                self.received(one.id, &buffer[one.bytes.clone()], lane);
+                self.serve();
+            }
+        }
+        self.lanes = lanes;
+    }
+
+    /// Cuts the first commands of what a session sent, unless it cannot run them at once; returns how many.
+    fn cut_first(&mut self, one: &Received, buffer: &[u8], lane: &mut Lane) -> usize {
+        lane.empty();
+        let now = self.core.now.mono;
+        let Some(session) = self.core.sessions.get_mut(one.id) else { return 0 };
+        session.last_heard = now;
+        session.bytes_in += one.bytes.len() as u64;
+        self.core.stats.net_input += one.bytes.len() as u64;
         self.core.stats.reads += 1;
+        if session.is_stopped() || !session.rest.is_empty() || std::mem::replace(&mut session.in_window, true) {
+            return 0;
+        }
+        let session = self.core.sessions.get(one.id).expect("just seen");
+        let (limits, at_most) = self.limits(session);
+        lane.cut(None, &buffer[one.bytes.clone()], &limits, at_most, &self.keyspace.db(session.db));
+        lane.requests.len()
+    }
+
+    fn received(&mut self, id: SessionId, bytes: &[u8], lane: &mut Lane) {
+        let Some(mut session) = self.core.sessions.take(id) else { return };
+        session.in_window = false;
         if session.closing.is_some() {
             self.core.sessions.put_back(session);
             return;
         }
-        let session = if session.rest.is_empty() {
-            let (mut session, used) = self.process(session, bytes);
+        let session = if session.rest.is_empty() && !session.is_stopped() {
+            let (mut session, used) = self.process(session, bytes, lane);
             session.rest.extend_from_slice(&bytes[used..]);
             session
         } else {
@@ -264,14 +332,15 @@ impl Engine {
                 session.rest.reserve(more.saturating_sub(session.rest.len()));
             }
             session.rest.extend_from_slice(bytes);
-            self.process_rest(session)
+            lane.empty();
+            self.process_rest(session, lane)
         };
         self.limit_input(session);
     }
 
-    fn process_rest(&mut self, mut session: Box<Session>) -> Box<Session> {
+    fn process_rest(&mut self, mut session: Box<Session>, lane: &mut Lane) -> Box<Session> {
         let mut rest = std::mem::take(&mut session.rest);
-        let (mut session, used) = self.process(session, &rest);
+        let (mut session, used) = self.process(session, &rest, lane);
         if used == rest.len() && rest.capacity() > 64 * 1024 {
             rest = Vec::new();
         } else {
@@ -290,52 +359,58 @@ impl Engine {
         self.core.sessions.put_back(session);
     }
 
-    /// Runs the whole commands at the front of `buffer` until the session has to stop; returns how many bytes are spent.
-    fn process(&mut self, mut session: Box<Session>, buffer: &[u8]) -> (Box<Session>, usize) {
-        let mut used = 0;
-        let mut partial = session.partial.take();
-        let mut requests = std::mem::take(&mut self.requests);
-        while !session.is_stopped() && used < buffer.len() {
+    /// Runs the whole commands at the front of `buffer` until the session has to stop; returns how many bytes are spent. The first of them
+    /// may have been cut into `lane` already.
+    fn process(&mut self, mut session: Box<Session>, buffer: &[u8], lane: &mut Lane) -> (Box<Session>, usize) {
+        let (mut used, mut goes_on) = (0, true);
+        while goes_on && !session.is_stopped() && used < buffer.len() {
             let unread = &buffer[used..];
-            let limits = self.limits(&session);
-            let at_most = if session.authenticated { BATCH } else { 1 };
-            let outcome = requests.parse(partial.take(), unread, &limits, at_most);
-            self.prefetch(&session, &requests, unread);
-            let (back, ran) = self.run_batch(session, &requests, unread);
-            session = back;
-            used += ran.unwrap_or(requests.consumed());
-            if ran.is_some() {
-                continue;
+            if used > 0 || lane.is_empty() {
+                let (limits, at_most) = self.limits(&session);
+                let db = self.keyspace.db(session.db);
+                lane.cut(session.partial.take(), unread, &limits, at_most, &db);
+                lane.fetch(&db);
             }
-            if let Err(error) = outcome {
-                let text = format!("ERR {error}");
-                self.core.stats.error(&text);
-                Writer::new(&mut session.output.bytes, session.protocol).error(&text);
-                self.core.sessions.list(&mut session);
-                self.core.close(&mut session, Closing::AfterFlush);
-                used = buffer.len();
-            } else if requests.len() < at_most {
-                session.partial = requests.take_partial();
-                break;
-            }
+            let spent;
+            (session, spent) = self.run_lane(session, lane, unread);
+            used += spent.bytes;
+            goes_on = spent.goes_on;
         }
-        // A request of very many arguments leaves no memory behind.
-        self.requests = if requests.memory() > 256 * 1024 { Requests::default() } else { requests };
         (session, used)
     }
 
+    /// Runs a lane's commands, and settles what stands behind them.
+    fn run_lane(&mut self, session: Box<Session>, lane: &mut Lane, buffer: &[u8]) -> (Box<Session>, Spent) {
+        let (mut session, stopped) = self.run_batch(session, lane, buffer);
+        self.keyspace.expect(KeyHash::NONE);
+        if let Some(bytes) = stopped {
+            return (session, Spent { bytes, goes_on: true });
+        }
+        if let Some(error) = lane.error {
+            let text = format!("ERR {error}");
+            self.core.stats.error(&text);
+            Writer::new(&mut session.output.bytes, session.protocol).error(&text);
+            self.core.sessions.list(&mut session);
+            self.core.close(&mut session, Closing::AfterFlush);
+            return (session, Spent { bytes: buffer.len(), goes_on: false });
+        }
+        if !lane.full {
+            session.partial = lane.requests.take_partial();
+        }
+        (session, Spent { bytes: lane.requests.consumed(), goes_on: lane.full })
+    }
+
     /// Runs a batch. `Some(bytes)`: it stopped behind so many bytes, and what follows is to be read again.
-    fn run_batch(
-        &mut self,
-        mut session: Box<Session>,
-        requests: &Requests,
-        buffer: &[u8],
-    ) -> (Box<Session>, Option<usize>) {
+    fn run_batch(&mut self, mut session: Box<Session>, lane: &Lane, buffer: &[u8]) -> (Box<Session>, Option<usize>) {
+        let requests = &lane.requests;
         let mut before = 0;
-        for index in 0..requests.len() {
+        self.core.lap = None;
+        for (index, planned) in lane.planned.iter().enumerate() {
             let argv: SmallVec<[&[u8]; 16]> = requests.arguments(index, buffer).collect();
+            self.keyspace.expect(planned.key);
             let mut out = std::mem::take(&mut session.output.bytes);
-            let next = dispatch::request(&mut self.keyspace, &mut self.core, &mut session, &mut out, &argv);
+            let row = planned.row;
+            let next = dispatch::request(&mut self.keyspace, &mut self.core, &mut session, &mut out, &argv, row);
             session.output.bytes = out;
             if !session.output.bytes.is_empty() {
                 self.core.sessions.list(&mut session);
@@ -357,24 +432,14 @@ impl Engine {
         (session, None)
     }
 
-    fn limits(&self, session: &Session) -> Limits {
+    /// What a session may send, and how many of its commands may be cut at a time: one that still has to authenticate may be allowed more
+    /// behind each.
+    fn limits(&self, session: &Session) -> (Limits, usize) {
+        let at_most = if session.authenticated { BATCH } else { 1 };
         if session.is_client() && !session.authenticated {
-            Limits::of_stranger()
+            (Limits::of_stranger(), at_most)
         } else {
-            Limits::of_peer(self.core.config.proto_max_bulk_len.min(i64::MAX as u64) as i64)
-        }
-    }
-
-    /// Brings the first key of each command of the batch near: behind a deep pipeline memory latency rules.
-    fn prefetch(&mut self, session: &Session, requests: &Requests, buffer: &[u8]) {
-        if requests.len() < 2 {
-            return;
-        }
-        let db = self.keyspace.db(session.db);
-        let keys = (0..requests.len()).filter_map(|index| requests.arguments(index, buffer).nth(1));
-        let hashes: SmallVec<[_; BATCH]> = keys.map(|key| db.prefetch(key)).collect();
-        for hash in hashes {
-            db.prefetch_entry(hash);
+            (Limits::of_peer(self.core.config.proto_max_bulk_len.min(i64::MAX as u64) as i64), at_most)
         }
     }
 
@@ -403,6 +468,7 @@ impl Engine {
         let argv: SmallVec<[&[u8]; 16]> = blocked.argv.iter().map(|argument| &**argument).collect();
         let row = self.core.table.find(&argv).expect("a blocked command was found before");
         let mut out = std::mem::take(&mut session.output.bytes);
+        self.core.lap = None;
         let how = How::Alone(Some(wake));
         let again = dispatch::run(&mut self.keyspace, &mut self.core, &mut session, &mut out, &argv, row, how);
         session.output.bytes = out;
@@ -436,8 +502,15 @@ impl Engine {
     fn go_on(&mut self) {
         while let Some(id) = self.core.resumed.pop() {
             let Some(session) = self.core.sessions.take(id) else { continue };
-            let session =
-                if session.rest.is_empty() || session.is_stopped() { session } else { self.process_rest(session) };
+            let session = if session.rest.is_empty() || session.is_stopped() {
+                session
+            } else {
+                let mut lane = self.lanes.pop().unwrap_or_default();
+                lane.empty();
+                let session = self.process_rest(session, &mut lane);
+                self.lanes.push(lane);
+                session
+            };
             self.limit_input(session);
             self.serve();
         }

@@ -57,7 +57,7 @@ impl Core {
             };
             keyspace.db(db).remove(&key);
             self.stats.evicted_keys += 1;
-            self.propagation.command(db, &[b"DEL", &key]);
+            self.propagate(db, &[b"DEL", &key]);
             self.changed(db, &key, "evicted", current.as_deref_mut());
         }
     }

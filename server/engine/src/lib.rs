@@ -18,6 +18,7 @@
 
 #![warn(missing_docs)]
 
+mod batch;
 mod blocking;
 mod call;
 #[cfg(test)]
@@ -49,12 +50,13 @@ mod stats;
 mod table;
 mod watch;
 
+pub use batch::Received;
 pub use blocking::{Timeout, Unit};
 pub use call::Call;
 pub use command::{Arity, Categories, Command, Flags, Group, Keys};
 pub use core::{Core, Standing};
 pub use effect::{Closing, Effect, Level, Memory, Outputs, Shutdown};
-pub use engine::Engine;
+pub use engine::{Engine, Unsent};
 pub use host::{Host, HostFacts};
 pub use input::{Input, Now, SocketName};
 pub use output::Output;
@@ -69,6 +71,7 @@ pub use replication::{
 };
 pub use reply::Reply;
 pub use session::{Kind, Session, SessionId};
+pub use sessions::SessionMap;
 pub use table::Table;
 
 /// The version of Redis whose behaviour a client may expect: what HELLO and INFO say.

@@ -27,13 +27,17 @@ fn class_of(event: &str) -> char {
 
 impl Core {
     /// Publishes a keyspace event, if its class is switched on. `current` is the session whose command caused it.
+    #[inline]
     pub(crate) fn notify(&mut self, db: DbIndex, key: &[u8], event: &'static str, current: Option<&mut Session>) {
-        let class = class_of(event);
         let classes = self.config.notify_keyspace_events;
-        if classes.is_empty() || !classes.has(class) {
-            return;
+        debug_assert!(class_of(event) != ' ', "every event has a class, asked for or not");
+        if !classes.is_empty() && classes.has(class_of(event)) {
+            self.announce(db, key, event, current);
         }
-        let mut current = current;
+    }
+
+    fn announce(&mut self, db: DbIndex, key: &[u8], event: &'static str, mut current: Option<&mut Session>) {
+        let classes = self.config.notify_keyspace_events;
         if classes.has('K') {
             let mut channel = format!("__keyspace@{}__:", db.0).into_bytes();
             channel.extend_from_slice(key);

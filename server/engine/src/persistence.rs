@@ -286,6 +286,12 @@ impl Core {
 }
 
 impl Persistence {
+    /// Whether commands are appended to a log.
+    #[inline]
+    pub(crate) fn writes_log(&self) -> bool {
+        self.log.writes()
+    }
+
     fn load_progress(&self) -> (u64, u64) {
         (self.gauge.load_done.load(Ordering::Relaxed), self.gauge.load_total.load(Ordering::Relaxed))
     }

@@ -134,6 +134,18 @@ impl Replication {
         self.history.offset()
     }
 
+    /// Somebody reads the stream from here on, as tests do.
+    #[cfg(test)]
+    pub(crate) fn record(&mut self) {
+        self.history.record(1 << 20);
+    }
+
+    /// Whether the stream is kept for replicas.
+    #[inline]
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.history.is_recorded()
+    }
+
     /// Is this node a replica?
     #[must_use]
     pub fn is_following(&self) -> bool {

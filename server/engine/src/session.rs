@@ -115,6 +115,8 @@ pub struct Session {
     pub(crate) pushes: Vec<u8>,
     /// Since when the output is beyond the soft limit.
     pub(crate) soft_limit_since: Option<Duration>,
+    /// The first commands of what it has sent are cut and wait for their turn in the window.
+    pub(crate) in_window: bool,
     /// Whether it stands in the turn's list of sessions with output.
     pub(crate) listed: bool,
 }
@@ -153,6 +155,7 @@ impl Session {
             output: Output::default(),
             pushes: Vec::new(),
             soft_limit_since: None,
+            in_window: false,
             listed: false,
         }
     }

@@ -6,9 +6,12 @@ use std::hash::{BuildHasherDefault, Hasher};
 use crate::SessionId;
 use crate::session::Session;
 
+/// Something of each session, found by its id.
+pub type SessionMap<T> = HashMap<SessionId, T, BuildHasherDefault<IdHasher>>;
+
 /// Ids are ours and count up: spreading them by a multiplication is enough.
-#[derive(Default)]
-pub(crate) struct IdHasher(u64);
+#[derive(Debug, Default)]
+pub struct IdHasher(u64);
 
 impl Hasher for IdHasher {
     fn write(&mut self, _: &[u8]) {
@@ -28,7 +31,7 @@ impl Hasher for IdHasher {
 /// The table of sessions, and the list of those that got output in this turn.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    all: HashMap<SessionId, Option<Box<Session>>, BuildHasherDefault<IdHasher>>,
+    all: SessionMap<Option<Box<Session>>>,
     ready: Vec<SessionId>,
 }
 

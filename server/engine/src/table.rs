@@ -45,6 +45,50 @@ pub struct Table {
     first_sub: Vec<usize>,
     top: usize,
     index: Vec<u16>,
+    /// The commands whose names fit a word, found by one multiplication and one comparison.
+    short: Vec<Short>,
+}
+
+/// A command's name of up to eight letters, packed. A length of 0 is an empty place.
+#[derive(Clone, Copy, Default)]
+struct Short {
+    word: u64,
+    len: usize,
+    row: u16,
+}
+
+/// A name of one to eight bytes in lower case, as a word: different names of one length give different words. Overlapping reads spare
+/// a copy of variable length.
+#[inline]
+fn pack(name: &[u8]) -> Option<u64> {
+    let word = match name {
+        [a] => u64::from(*a),
+        [a, b] => u64::from(*a) | u64::from(*b) << 8,
+        [a, b, c] => u64::from(*a) | u64::from(*b) << 8 | u64::from(*c) << 16,
+        _ if name.len() <= 8 => {
+            let (first, last) = (name.first_chunk::<4>()?, name.last_chunk::<4>()?);
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+        }
+        _ => return None,
+    };
+    Some(lower(word))
+}
+
+/// Every byte from A to Z becomes lower case; all eight at once.
+#[inline]
+fn lower(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low = word & (EACH * 0x7f);
+    let from_a = low + EACH * u64::from(0x80 - b'A');
+    let beyond_z = low + EACH * u64::from(0x7f - b'Z');
+    let upper = from_a & !beyond_z & !word & (EACH * 0x80);
+    word | upper >> 2
+}
+
+/// Where a packed name begins to look for its place. Knuth's multiplicative hashing: 2^64 over the golden ratio.
+#[inline]
+fn place_of(word: u64) -> usize {
+    (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % PLACES
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(Table::build);
@@ -88,6 +132,7 @@ impl Table {
         }
         assert!(top < PLACES / 2, "the index has room for twice as many commands");
         let mut index = vec![u16::MAX; PLACES];
+        let mut short = vec![Short::default(); PLACES];
         for row in &rows[..top] {
             assert!(
                 row.name.len() <= MAX_NAME && row.name.bytes().all(|byte| !byte.is_ascii_uppercase()),
@@ -100,8 +145,15 @@ impl Table {
                 place = (place + 1) % PLACES;
             }
             index[place] = row.number as u16;
+            if let Some(word) = pack(row.name.as_bytes()) {
+                let mut place = place_of(word);
+                while short[place].len != 0 {
+                    place = (place + 1) % PLACES;
+                }
+                short[place] = Short { word, len: row.name.len(), row: row.number as u16 };
+            }
         }
-        Table { rows, first_sub, top, index }
+        Table { rows, first_sub, top, index, short }
     }
 
     /// Every row, subcommands behind all commands.
@@ -125,6 +177,22 @@ impl Table {
     /// The command of this name, whatever its letters' case.
     #[inline]
     pub(crate) fn command(&self, name: &[u8]) -> Option<Row> {
+        if let Some(word) = pack(name) {
+            let mut place = place_of(word);
+            while self.short[place].len != 0 {
+                let known = self.short[place];
+                if known.word == word && known.len == name.len() {
+                    return Some(self.rows[known.row as usize]);
+                }
+                place = (place + 1) % PLACES;
+            }
+            return None;
+        }
+        self.long_command(name)
+    }
+
+    /// The command of this name, which is too long to be packed.
+    fn long_command(&self, name: &[u8]) -> Option<Row> {
         let mut lower = [0u8; MAX_NAME];
         let lower = lower.get_mut(..name.len())?;
         lower.copy_from_slice(name);
@@ -154,7 +222,13 @@ impl Table {
     /// The row that `argv` names: a command's, or a subcommand's of a container. The first two gates: unknown names and wrong arity.
     #[inline]
     pub(crate) fn find(&self, argv: &[&[u8]]) -> Result<Row, Refusal> {
-        let Some(mut row) = self.command(argv[0]) else { return Err(unknown(argv)) };
+        let row = self.command(argv[0]).ok_or_else(|| unknown(argv))?;
+        self.complete(row, argv)
+    }
+
+    /// The same, the row of the command's own name being known.
+    #[inline]
+    pub(crate) fn complete(&self, mut row: Row, argv: &[&[u8]]) -> Result<Row, Refusal> {
         if !row.command.subcommands.is_empty() && argv.len() > 1 {
             row = *self
                 .subcommands(row)
@@ -202,6 +276,28 @@ mod tests {
         check("client nosuch", "-ERR unknown subcommand 'nosuch'. Try CLIENT HELP.");
         check("client", "-ERR wrong number of arguments for 'client' command");
         check("client id 1", "-ERR wrong number of arguments for 'client|id' command");
+    }
+
+    #[test]
+    fn every_command_is_found_by_its_name_and_by_no_other() {
+        let table = Table::get();
+        for row in table.commands() {
+            for name in [row.name.to_owned(), row.name.to_ascii_uppercase()] {
+                assert_eq!(table.command(name.as_bytes()).map(|found| found.name), Some(row.name));
+            }
+            for other in [format!("{}\0", row.name), row.name[1..].to_owned(), format!("{}é", &row.name[1..])] {
+                assert!(table.command(other.as_bytes()).is_none_or(|found| found.name == other), "{other}");
+            }
+        }
+        assert!(table.command(b"").is_none() && table.command(b"g\x05t").is_none() && table.command(b"@et").is_none());
+    }
+
+    #[test]
+    fn letters_are_lowered_and_nothing_else() {
+        for byte in 0..=u8::MAX {
+            let word = u64::from_le_bytes([byte; 8]);
+            assert_eq!(lower(word), u64::from_le_bytes([byte.to_ascii_lowercase(); 8]), "{byte}");
+        }
     }
 
     #[test]

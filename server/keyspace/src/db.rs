@@ -1,7 +1,7 @@
 //! One database, as commands see it.
 
 use crate::{
-    AccessMeter, DbIndex, Discarded, Hash, Keyspace, Kind, Limits, List, Set, StrRef, UnixMs, Value, ValueRef,
+    AccessMeter, DbIndex, Discarded, Hash, KeyHash, Keyspace, Kind, Limits, List, Set, StrRef, UnixMs, Value, ValueRef,
     WrongType, Zset,
     access::{self, Access},
     deadlines::Deadlines,
@@ -43,9 +43,18 @@ pub enum Copied {
     Done,
 }
 
-/// A key's hash, between the two steps of a prefetch.
-#[derive(Clone, Copy, Debug)]
-pub struct KeyHash(u64);
+/// What a key that is to be changed was found to be, with its hash.
+enum Found {
+    Alive(u64),
+    Absent(u64),
+}
+
+impl Found {
+    fn hash(self) -> u64 {
+        let (Found::Alive(hash) | Found::Absent(hash)) = self;
+        hash
+    }
+}
 
 /// A view of one database of a keyspace, made anew for each command. A key whose time has come is absent here,
 /// as [`ExpiryMode`](crate::ExpiryMode) says. Reading a value counts as an access (OBJECT IDLETIME, FREQ)
@@ -95,12 +104,19 @@ impl<'k> Db<'k> {
         let table = &self.store().table;
         let hash = table.hash(key);
         table.prefetch(hash);
-        KeyHash(hash)
+        KeyHash::new(key, hash)
     }
 
-    /// Brings the entry itself into the cache: second step, some work after the first.
-    pub fn prefetch_entry(&self, hash: KeyHash) {
-        self.store().table.prefetch_element(hash.0);
+    /// Brings the entries themselves into the cache: second step, some work after the first. All keys at once, so that memory
+    /// serves them side by side.
+    pub fn fetch(&self, hashes: &[KeyHash]) {
+        let table = &self.store().table;
+        for hash in hashes {
+            table.touch(hash.hash);
+        }
+        for hash in hashes {
+            table.touch_element(hash.hash);
+        }
     }
 
     /// Whether the key exists.
@@ -162,9 +178,10 @@ impl<'k> Db<'k> {
     /// The bytes of a string to change in place (APPEND, SETRANGE, SETBIT), created empty when absent.
     /// Its encoding becomes `raw`; use [`put`](Db::put) to store an integer.
     pub fn string_mut(&mut self, key: &[u8]) -> Result<&mut Vec<u8>, WrongType> {
-        self.before_change(key);
+        let hash = self.before_change(key).hash();
         let (store, shared) = self.keyspace.parts(self.index);
-        let (slot, _) = store.table.find_or_insert(key, || shared.born(key, NewValue::Owned(Vec::new()), None));
+        let make = || shared.born(key, NewValue::Owned(Vec::new()), None);
+        let (slot, _) = store.table.find_or_insert_hashed(hash, key, make);
         shared.touch(slot);
         slot.bytes_mut().ok_or(WrongType)
     }
@@ -243,7 +260,7 @@ impl<'k> Db<'k> {
 
     /// Removes the key if it holds a collection without elements; true when it did.
     pub fn remove_if_empty(&mut self, key: &[u8]) -> bool {
-        let slot = self.store().table.get(key);
+        let slot = self.store().table.get_hashed(self.keyspace.shared().hash(key), key);
         let empty = slot.and_then(Slot::object).is_some_and(|object| object.len() == 0);
         empty && self.remove(key)
     }
@@ -296,7 +313,7 @@ impl<'k> Db<'k> {
 
     /// Lets the key expire at `at`, were it past; false when there is no such key.
     pub fn set_expiry(&mut self, key: &[u8], at: UnixMs) -> bool {
-        let exists = self.before_change(key);
+        let exists = matches!(self.before_change(key), Found::Alive(_));
         if exists {
             self.keyspace.parts(self.index).0.expire(key, Some(at));
         }
@@ -402,8 +419,8 @@ impl<'k> Db<'k> {
     /// The key's slot, if its time has not come.
     #[inline]
     fn find(&self, key: &[u8]) -> Option<&Slot> {
-        let slot = self.store().table.get(key)?;
         let shared = self.keyspace.shared();
+        let slot = self.store().table.get_hashed(shared.hash(key), key)?;
         if shared.is_dead(slot) {
             shared.note(self.index, key);
             return None;
@@ -422,45 +439,41 @@ impl<'k> Db<'k> {
         Some(slot)
     }
 
-    /// What comes before each change of a key: an expired one goes, a live one is shown to the snapshot. True when
-    /// the key exists.
+    /// What comes before each change of a key: an expired one goes, a live one is shown to the snapshot.
     #[inline]
-    fn before_change(&mut self, key: &[u8]) -> bool {
+    fn before_change(&mut self, key: &[u8]) -> Found {
         let (store, shared) = self.keyspace.parts(self.index);
-        let Some(slot) = store.table.get(key) else { return false };
+        let hash = shared.hash(key);
+        let Some(slot) = store.table.get_hashed(hash, key) else { return Found::Absent(hash) };
         if shared.is_dead(slot) {
             shared.reap(store, self.index, key);
-            return false;
+            return Found::Absent(hash);
         }
         shared.recorder.before_change(store.origin, slot);
-        true
+        Found::Alive(hash)
     }
 
     /// An expired key makes way for a new one.
     fn remove_dead(&mut self, key: &[u8]) {
         let (store, shared) = self.keyspace.parts(self.index);
-        if store.table.get(key).is_some_and(|slot| shared.is_dead(slot)) {
+        if store.table.get_hashed(shared.hash(key), key).is_some_and(|slot| shared.is_dead(slot)) {
             shared.reap(store, self.index, key);
         }
     }
 
     /// The slot of a key to change.
     fn slot_mut(&mut self, key: &[u8]) -> Option<&mut Slot> {
-        if !self.before_change(key) {
-            return None;
-        }
+        let Found::Alive(hash) = self.before_change(key) else { return None };
         let (store, shared) = self.keyspace.parts(self.index);
-        let slot = store.table.get_mut(key)?;
+        let slot = store.table.get_mut_hashed(hash, key)?;
         shared.touch(slot);
         Some(slot)
     }
 
     /// Takes a key's slot out of the database.
     fn take(&mut self, key: &[u8]) -> Option<Slot> {
-        if !self.before_change(key) {
-            return None;
-        }
-        self.keyspace.parts(self.index).0.take(key)
+        let Found::Alive(hash) = self.before_change(key) else { return None };
+        self.keyspace.parts(self.index).0.take(hash, key)
     }
 
     /// Puts a slot that was just born or taken, so that a running snapshot has it, under a key that is absent.
@@ -469,17 +482,13 @@ impl<'k> Db<'k> {
     }
 
     fn place(&mut self, key: &[u8], value: NewValue<'_, Object>, ttl: Ttl) -> bool {
-        let exists = self.before_change(key);
         let (store, shared) = self.keyspace.parts(self.index);
-        if !exists {
-            let at = match ttl {
-                Ttl::At(at) => Some(at),
-                Ttl::Clear | Ttl::Keep => None,
-            };
-            store.add(shared.born(key, value, at));
+        let hash = shared.hash(key);
+        let Some(slot) = store.table.get_mut_hashed(hash, key).filter(|slot| !shared.is_dead(slot)) else {
+            self.place_new(hash, key, value, ttl);
             return false;
-        }
-        let slot = store.table.get_mut(key).expect("just seen");
+        };
+        shared.recorder.before_change(store.origin, slot);
         slot.set(value);
         shared.touch(slot);
         match ttl {
@@ -491,26 +500,35 @@ impl<'k> Db<'k> {
         true
     }
 
+    /// Puts a value under a key that is absent or dead.
+    fn place_new(&mut self, hash: u64, key: &[u8], value: NewValue<'_, Object>, ttl: Ttl) {
+        self.remove_dead(key);
+        let (store, shared) = self.keyspace.parts(self.index);
+        let at = match ttl {
+            Ttl::At(at) => Some(at),
+            Ttl::Clear | Ttl::Keep => None,
+        };
+        store.add_hashed(hash, shared.born(key, value, at));
+    }
+
     fn collection<T: Collection>(&self, key: &[u8]) -> Result<Option<&T>, WrongType> {
         let Some(slot) = self.read(key) else { return Ok(None) };
         slot.object().and_then(T::of).map(Some).ok_or(WrongType)
     }
 
     fn collection_mut<T: Collection>(&mut self, key: &[u8]) -> Result<&mut T, WrongType> {
-        self.before_change(key);
+        let hash = self.before_change(key).hash();
         let (store, shared) = self.keyspace.parts(self.index);
         let make = || shared.born(key, NewValue::Object(T::make(&shared.limits)), None);
-        let (slot, _) = store.table.find_or_insert(key, make);
+        let (slot, _) = store.table.find_or_insert_hashed(hash, key, make);
         shared.touch(slot);
         to_collection(slot, &shared.limits)
     }
 
     fn collection_existing_mut<T: Collection>(&mut self, key: &[u8]) -> Result<Option<&mut T>, WrongType> {
-        if !self.before_change(key) {
-            return Ok(None);
-        }
+        let Found::Alive(hash) = self.before_change(key) else { return Ok(None) };
         let (store, shared) = self.keyspace.parts(self.index);
-        let Some(slot) = store.table.get_mut(key) else { return Ok(None) };
+        let Some(slot) = store.table.get_mut_hashed(hash, key) else { return Ok(None) };
         shared.touch(slot);
         to_collection(slot, &shared.limits).map(Some)
     }

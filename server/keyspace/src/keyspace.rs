@@ -84,6 +84,26 @@ pub(crate) struct Shared {
     met: RefCell<Vec<Reaped>>,
     hits: Cell<u64>,
     misses: Cell<u64>,
+    /// Invariant: `expected.hash` is the hash of the bytes that lie at `expected`'s place while a command runs.
+    expected: KeyHash,
+}
+
+/// A key's hash, between the two steps of a prefetch and while its command runs. It knows its key by where that lies.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyHash {
+    /// The key's address: compared, never followed.
+    at: usize,
+    len: usize,
+    pub(crate) hash: u64,
+}
+
+impl KeyHash {
+    /// No key's.
+    pub const NONE: KeyHash = KeyHash { at: 0, len: usize::MAX, hash: 0 };
+
+    pub(crate) fn new(key: &[u8], hash: u64) -> KeyHash {
+        KeyHash { at: key.as_ptr().addr(), len: key.len(), hash }
+    }
 }
 
 impl Shared {
@@ -98,6 +118,17 @@ impl Shared {
         if self.mode == ExpiryMode::Delete {
             self.met.borrow_mut().push(Reaped { db, key: key.into() });
         }
+    }
+
+    /// The hash of a key in any of the tables (they share a seed); known beforehand for the one that was expected.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        let expected = self.expected;
+        if expected.at == key.as_ptr().addr() && expected.len == key.len() {
+            debug_assert_eq!(expected.hash, self.limits.seed.hash(key), "an expectation outlived its command");
+            return expected.hash;
+        }
+        self.limits.seed.hash(key)
     }
 
     /// A value was looked up to be read.
@@ -129,7 +160,7 @@ impl Shared {
     pub fn reap(&mut self, store: &mut Store, db: DbIndex, key: &[u8]) {
         let Some(slot) = store.table.get(key) else { return };
         self.recorder.before_change(store.origin, slot);
-        store.take(key);
+        store.take(self.limits.seed.hash(key), key);
         if self.mode == ExpiryMode::Delete {
             self.reaped.push(Reaped { db, key: key.into() });
         }
@@ -151,8 +182,16 @@ impl Keyspace {
                 met: RefCell::default(),
                 hits: Cell::new(0),
                 misses: Cell::new(0),
+                expected: KeyHash::NONE,
             },
         }
+    }
+
+    /// The next command will ask for this key, whose hash is known: it need not be computed again. Holds while the key's bytes
+    /// stay where they are, so say [`KeyHash::NONE`] before they go.
+    #[inline]
+    pub fn expect(&mut self, key: KeyHash) {
+        self.shared.expected = key;
     }
 
     /// How many databases there are.
@@ -252,6 +291,12 @@ impl Keyspace {
     pub fn set_limits(&mut self, limits: Limits) {
         assert_eq!(limits.seed, self.shared.limits.seed, "one seed a process");
         self.shared.limits = Arc::new(limits);
+    }
+
+    /// Whether [`take_reaped`](Keyspace::take_reaped) would have something to do.
+    #[inline]
+    pub fn has_reaped(&mut self) -> bool {
+        !self.shared.reaped.is_empty() || !self.shared.met.get_mut().is_empty()
     }
 
     /// Keys that expired since the last call, oldest first. To be called after each command and each

@@ -23,9 +23,9 @@ mod time;
 mod value;
 
 pub use access::AccessMeter;
-pub use db::{Copied, Db, KeyHash, Replace, Ttl};
+pub use db::{Copied, Db, Replace, Ttl};
 pub use evict::{Candidates, Worst};
-pub use keyspace::{DbIndex, Discarded, ExpiryMode, Keyspace, NoSuchDb, Reaped};
+pub use keyspace::{DbIndex, Discarded, ExpiryMode, KeyHash, Keyspace, NoSuchDb, Reaped};
 pub use limits::Limits;
 pub use snapshot::{Image, ImageSink, Progress};
 pub use time::UnixMs;

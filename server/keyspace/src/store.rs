@@ -44,14 +44,18 @@ impl Store {
 
     /// Puts a slot under a key that is absent.
     pub fn add(&mut self, slot: Slot) {
-        self.deadlines.change(slot.key(), None, expiry(&slot));
-        let replaced = self.table.insert(slot);
-        assert!(replaced.is_none(), "the key was absent");
+        self.add_hashed(self.table.hash(slot.key()), slot);
     }
 
-    /// Takes a slot out.
-    pub fn take(&mut self, key: &[u8]) -> Option<Slot> {
-        let slot = self.table.remove(key)?;
+    /// The same with the key's hash.
+    pub fn add_hashed(&mut self, hash: u64, slot: Slot) {
+        self.deadlines.change(slot.key(), None, expiry(&slot));
+        self.table.insert_absent(hash, slot);
+    }
+
+    /// Takes out the slot of a key whose hash is known.
+    pub fn take(&mut self, hash: u64, key: &[u8]) -> Option<Slot> {
+        let slot = self.table.remove_hashed(hash, key)?;
         self.deadlines.change(key, expiry(&slot), None);
         Some(slot)
     }

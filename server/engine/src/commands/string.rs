@@ -215,7 +215,7 @@ fn set(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         Fate::Expire(unit, argument) => Some(unit.instant(call, options[argument], "set")?),
         _ => None,
     };
-    let kind = call.db.kind(key);
+    let exists = when != When::Always && call.db.kind(key).is_some();
     if gets {
         match call.db.string(key)? {
             Some(old) => write_text(&mut call.out, old),
@@ -223,7 +223,7 @@ fn set(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         }
     }
     let replied = |otherwise: Reply| if gets { Reply::Written } else { otherwise };
-    if kind.is_some() && when == When::Absent || kind.is_none() && when == When::Present {
+    if exists && when == When::Absent || !exists && when == When::Present {
         return Ok(replied(Reply::Null));
     }
     match (at, fate) {

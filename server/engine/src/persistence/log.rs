@@ -122,7 +122,8 @@ impl Log {
         self.failed_at = now.mono;
     }
 
-    fn writes(&self) -> bool {
+    #[inline]
+    pub(super) fn writes(&self) -> bool {
         matches!(self.state, State::On | State::Starting { open: true })
     }
 }

@@ -278,7 +278,7 @@ fn a_rewrite_begins_a_new_file_behind_the_turns_stream() {
             _ => None,
         })
         .collect();
-    assert_eq!(kinds, ["append", "next file"]);
+    assert_eq!(kinds, ["append", "next file", "append"]);
     disk.stage.effects = tasks;
     disk.note();
     assert_eq!(disk.stage.hear(1), "+OK");

@@ -1,0 +1,114 @@
+//! Requests that were cut and whose keys are on their way into the cache before the first of them runs: behind deep pipelines, and
+//! behind many connections that say a little each, memory latency rules.
+//!
+//! Two steps, each over a whole window of sessions before the next begins: `cut` parses, finds each command's row, hashes its keys and asks
+//! for their buckets; `fetch` asks for the entries in them. Then the commands run, and find both near.
+//!
+//! Bounds: `BATCH` commands of one session, about `WINDOW` commands of at most `LANES` sessions, `KEYS` keys of one command.
+
+use quorate_keyspace::{Db, KeyHash};
+use quorate_resp::{Limits, Partial, ProtocolError, Requests};
+
+use crate::command::Keys;
+use crate::multi::Row;
+use crate::{SessionId, Table};
+
+/// Commands of one session that are cut before the first of them runs.
+pub(crate) const BATCH: usize = 32;
+/// Commands of several sessions that are cut before the first of them runs. Measured over 1 M keys: 16 and 32 are
+/// best, 64 costs a tenth more.
+pub(crate) const WINDOW: usize = 32;
+/// Sessions in one window.
+pub(crate) const LANES: usize = 64;
+/// Keys of one command that are asked for beforehand.
+const KEYS: usize = 16;
+/// A lane that was made to hold requests larger than this is made anew.
+const KEPT: usize = 256 * 1024;
+
+/// Bytes of one session, in a buffer that several share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// From whom.
+    pub id: SessionId,
+    /// Where they lie; not empty.
+    pub bytes: std::ops::Range<usize>,
+}
+
+/// One command of a lane.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    /// Its row; of a container, not of its subcommand. `None`: there is no such command.
+    pub row: Option<Row>,
+    /// Its first key's hash.
+    pub key: KeyHash,
+}
+
+/// What one session has sent, cut into commands.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    pub requests: Requests,
+    pub planned: Vec<Planned>,
+    hashes: Vec<KeyHash>,
+    /// What was wrong behind the last command found.
+    pub error: Option<ProtocolError>,
+    /// Whether there may be more whole commands behind those found.
+    pub full: bool,
+}
+
+impl Lane {
+    /// Forgets its commands.
+    pub fn empty(&mut self) {
+        self.requests.forget();
+        self.planned.clear();
+        self.hashes.clear();
+        (self.error, self.full) = (None, false);
+    }
+
+    /// Whether nothing was cut into it.
+    pub fn is_empty(&self) -> bool {
+        self.requests.consumed() == 0 && self.error.is_none() && !self.requests.has_partial()
+    }
+
+    /// Cuts `buffer` into at most `at_most` commands, and asks for the buckets of their keys.
+    pub fn cut(&mut self, partial: Option<Partial>, buffer: &[u8], limits: &Limits, at_most: usize, db: &Db<'_>) {
+        if self.requests.memory() > KEPT {
+            *self = Lane::default();
+        }
+        self.error = self.requests.parse(partial, buffer, limits, at_most).err();
+        self.full = self.requests.len() == at_most;
+        self.planned.clear();
+        self.hashes.clear();
+        let table = Table::get();
+        for index in 0..self.requests.len() {
+            let argument = |number| self.requests.argument(index, number, buffer);
+            let row = argument(0).and_then(|name| table.command(name));
+            let (begun, mut key) = (self.hashes.len(), KeyHash::NONE);
+            if let Some((first, step)) = row.and_then(|row| row.command.keys.leading()) {
+                let words = (0..KEYS).map_while(|nth| argument(first.checked_add(step.checked_mul(nth)?)?));
+                for word in words {
+                    self.hashes.push(db.prefetch(word));
+                }
+                key = self.hashes.get(begun).copied().unwrap_or(KeyHash::NONE);
+            }
+            self.planned.push(Planned { row, key });
+        }
+    }
+
+    /// Asks for the entries of the keys. Some work after `cut`.
+    pub fn fetch(&self, db: &Db<'_>) {
+        db.fetch(&self.hashes);
+    }
+}
+
+impl Keys {
+    /// The place of the first key and the distance to the next, where that is known without looking at the arguments.
+    fn leading(self) -> Option<(usize, usize)> {
+        match self {
+            Keys::First => Some((1, usize::MAX)),
+            Keys::All => Some((1, 1)),
+            Keys::Range { first, step, .. } => Some((first, step)),
+            Keys::StoreCounted { .. } => Some((1, usize::MAX)),
+            Keys::None | Keys::Counted { .. } | Keys::Custom(_) => None,
+        }
+    }
+}
