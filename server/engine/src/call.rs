@@ -77,6 +77,7 @@ impl<'a> Call<'a> {
     pub fn changed_at_large(&mut self, count: usize) {
         self.dirty += count;
         self.core.persistence.dirty += count as u64;
+        self.core.holding.change_all();
     }
 
     /// Publishes a keyspace event though nothing changed (`keymiss`).

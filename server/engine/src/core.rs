@@ -6,6 +6,7 @@ use quorate_config::{Apply, ServerConfig};
 use quorate_keyspace::{DbIndex, Keyspace};
 
 use crate::blocking::Blocking;
+use crate::holding::Holding;
 use crate::pubsub::Pubsub;
 use crate::session::Session;
 use crate::sessions::Sessions;
@@ -28,7 +29,7 @@ pub struct Standing {
     pub snapshot_failing: bool,
     /// The AOF cannot be written; the operating system's text.
     pub aof_failing: Option<String>,
-    /// Fewer good replicas than min-replicas-to-write.
+    /// Fewer good replicas than min-replicas-to-write, or an async master that may have been replaced (I13).
     pub few_replicas: bool,
 }
 
@@ -102,6 +103,7 @@ pub struct Core {
     pub(crate) pubsub: Pubsub,
     pub(crate) blocking: Blocking,
     pub(crate) watch: Watch,
+    pub(crate) holding: Holding,
     pub(crate) pause: Option<Pause>,
     /// Sessions that may go on with what they have sent: they were unblocked, or a pause ended.
     pub(crate) resumed: Vec<SessionId>,
@@ -145,6 +147,7 @@ impl Core {
             pubsub: Pubsub::default(),
             blocking: Blocking::default(),
             watch: Watch::default(),
+            holding: Holding::default(),
             pause: None,
             resumed: Vec::new(),
             to_time_out: Vec::new(),
@@ -164,6 +167,7 @@ impl Core {
 
     fn tell(&mut self, db: DbIndex, key: &[u8], event: &'static str, current: Option<&mut Session>) {
         self.persistence.dirty += 1;
+        self.holding.change(key);
         self.blocking.signal(db, key);
         self.notify(db, key, event, current);
     }

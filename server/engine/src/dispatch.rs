@@ -201,6 +201,9 @@ pub(crate) fn run(
     if dirty > 0 {
         session.last_write_offset = core.stream_position().0;
     }
+    if core.holding.is_on() {
+        core.observe(session, row, argv, dirty);
+    }
     if how != How::InExec {
         // CLIENT REPLY concerns replies, not messages: that a subscription was made is one.
         let silent = !answers(session) && !session.is_applier() && !matches!(session.replies, Replies::SkipNext);

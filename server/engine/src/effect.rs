@@ -3,7 +3,7 @@
 use quorate_config::Apply;
 use quorate_keyspace::Discarded;
 
-use crate::{DiskTask, LinkTask, Report, SessionId, Ticket};
+use crate::{DiskTask, Keep, LinkTask, Report, SessionId, Ticket};
 
 /// One thing to do. The shell performs a turn's effects in order, before it writes any output.
 #[derive(Debug)]
@@ -24,8 +24,10 @@ pub enum Effect {
         /// To which question.
         ticket: Ticket,
         /// The answer.
-        report: Report,
+        report: Box<Report>,
     },
+    /// What the node has to remember has changed beside any order: to be made durable, and [`crate::Input::Kept`] to say so.
+    Keep(Keep),
     /// Memory to be freed on another thread (UNLINK, FLUSHALL ASYNC).
     Free(Memory),
     /// A directive of this kind changed at run time (CONFIG SET): `Engine::config` holds the new value.

@@ -21,7 +21,7 @@ use crate::batch::{BATCH, LANES, Lane, Received, WINDOW};
 use crate::blocking::Wake;
 use crate::core::Core;
 use crate::dispatch::{self, How, Next};
-use crate::persistence::Release;
+use crate::holding::Verdict;
 use crate::session::{Kind, Session};
 use crate::{Closing, Effect, Host, Input, Now, Outputs, Refusal, SessionId, SocketName};
 
@@ -97,6 +97,7 @@ impl Engine {
             Input::Disk(done) => self.core.disk(&mut self.keyspace, done),
             Input::Loaded(loaded) => self.core.loaded(&mut self.keyspace, loaded),
             Input::Control(control) => self.core.control(&mut self.keyspace, control),
+            Input::Kept(revision) => self.core.kept(revision),
             Input::Tick => self.tick(),
             Input::Terminate => self.core.terminate(&mut self.keyspace),
         }
@@ -106,12 +107,14 @@ impl Engine {
     /// Ends a turn: everything in `outputs` is new.
     pub fn finish(&mut self, outputs: &mut Outputs) {
         self.timeouts();
+        self.core.give_up_waiting();
         if self.core.replication_deadline().is_some_and(|due| due <= self.core.now.mono) {
             self.core.replication_tick(&mut self.keyspace);
         }
         self.go_on();
         self.core.reap(&mut self.keyspace, None);
         self.serve();
+        let alone = self.core.vouch();
         self.core.persistence_step(&mut self.keyspace);
         let recycled = std::mem::take(&mut self.recycled);
         let stream = self.core.propagation.take_stream(recycled);
@@ -119,12 +122,13 @@ impl Engine {
         self.core.streamed.extend_from_slice(&stream);
         let release = self.core.append(&stream);
         self.core.replicate(&stream);
+        let verdict = self.core.verdict(release, alone, !stream.is_empty());
         self.recycled = stream;
         outputs.effects.clear();
         outputs.ready.clear();
         let listed = self.core.sessions.take_ready();
         for &id in &listed {
-            self.release(id, release, &mut outputs.ready);
+            self.release(id, &verdict, &mut outputs.ready);
         }
         self.core.sessions.give_back_ready(listed);
         outputs.effects.append(&mut self.core.effects);
@@ -173,23 +177,14 @@ impl Engine {
         self.core.sessions.get(id).map_or(0, |session| session.output.waiting())
     }
 
-    /// The disk or the replicas have confirmed a ticket (`Release::After`): replies that waited for it are listed as ready.
-    pub(crate) fn confirmed(core: &mut Core, ticket: u64) {
-        for id in core.sessions.ids() {
-            let session = core.sessions.get_mut(id).expect("just listed");
-            if session.output.is_held() && session.output.confirmed(ticket) {
-                core.sessions.list_id(id);
-            }
-        }
-    }
-
     /// When the next turn is due though nothing happens: a deadline of a waiting session or the end of a pause.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
         let pause = self.core.pause.map(|pause| pause.until);
         let replication = self.core.replication_deadline();
         let snapshot = self.core.persistence_deadline();
-        self.core.blocking.next_deadline().into_iter().chain(pause).chain(replication).chain(snapshot).min()
+        let held = self.core.holding_deadline();
+        self.core.blocking.next_deadline().into_iter().chain(pause).chain(replication).chain(snapshot).chain(held).min()
     }
 
     /// May the shell read more from our master? Not while a full resync's dataset is being loaded.
@@ -549,13 +544,15 @@ impl Engine {
     }
 
     /// Lets a session's output leave as far as it may, and closes it if there is too much of it.
-    fn release(&mut self, id: SessionId, release: Release, ready: &mut Vec<SessionId>) {
+    fn release(&mut self, id: SessionId, verdict: &Verdict, ready: &mut Vec<SessionId>) {
         let now = self.core.now.mono;
+        if verdict.holds() {
+            self.core.settle_output(id, verdict);
+        }
         let Some(session) = self.core.sessions.get_mut(id) else { return };
         session.listed = false;
-        match release {
-            Release::Now => session.output.release(),
-            Release::After(ticket) => session.output.hold(ticket),
+        if !verdict.holds() {
+            session.output.release();
         }
         if session.is_replica() {
             // Replicas stand first.

@@ -112,7 +112,9 @@ fn disk(asked: &Asked<'_>) -> Option<Objection> {
 }
 
 fn min_replicas(asked: &Asked<'_>) -> Option<Objection> {
-    refuse_if(asked.core.standing.few_replicas && asked.flags.has(Flags::WRITE), || Refusal::NoReplicas)
+    refuse_if(asked.core.standing.few_replicas && asked.flags.has(Flags::WRITE), || {
+        if asked.core.replication.is_cut_off() { Refusal::CutOff } else { Refusal::NoReplicas }
+    })
 }
 
 fn read_only(asked: &Asked<'_>) -> Option<Objection> {

@@ -79,6 +79,8 @@ pub enum Input<'a> {
     Loaded(Loaded),
     /// The agent asks for something.
     Control(Control),
+    /// What the node has to remember is on disk, up to this revision ([`crate::Keep`]).
+    Kept(u64),
     /// Time has passed: expiry, timeouts, periodic work. Ten times a second (`hz`), and when `Engine::next_deadline` says so.
     Tick,
     /// SIGTERM or SIGINT.

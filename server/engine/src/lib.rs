@@ -11,6 +11,7 @@
 //! * a command: its row and its function in `commands/<family>.rs` (a new family is named in `commands.rs` and `table.rs`);
 //! * what a command may do to its surroundings: `call.rs`; what it may be refused: `refusal.rs`; what stops it before it runs: `gates.rs`;
 //! * waiting for keys: `blocking.rs`; bytes for AOF and replicas: `propagation.rs`;
+//! * what a reply waits for before it leaves: `holding.rs`;
 //! * RDB, AOF and their effects: `persistence.rs`; links to master and replicas, the agent: `replication.rs`.
 //!
 //! Invariants: nothing here reads a clock, a socket, a file or unseeded randomness; every change of stored data is told through
@@ -32,6 +33,7 @@ mod effect;
 mod engine;
 mod evict;
 mod gates;
+mod holding;
 mod host;
 mod info;
 mod input;
@@ -66,7 +68,7 @@ pub use persistence::{
 pub use propagation::Propagation;
 pub use refusal::Refusal;
 pub use replication::{
-    Control, Denied, Facts, Found, LinkInput, LinkTask, Memory as Promises, NodeRole, Order, Replication, Report,
+    Control, Denied, Facts, Found, Keep, LinkInput, LinkTask, Memory as Promises, NodeRole, Order, Replication, Report,
     Ticket,
 };
 pub use reply::Reply;

@@ -19,13 +19,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use quorate_config::AppendFsync;
 use quorate_keyspace::{Keyspace, UnixMs};
 use quorate_persist::aof::manifest::BaseFormat;
 use quorate_persist::rdb::seal::Checksum;
+use quorate_replication::Offset;
 
 use crate::core::Core;
 use crate::effect::Level;
-use crate::{Effect, Engine, Found};
+use crate::{Effect, Found};
 
 use log::Log;
 use pass::Pass;
@@ -199,15 +201,6 @@ pub struct Persistence {
     log: Log,
 }
 
-/// Whether a turn's replies may leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Release {
-    /// At once.
-    Now,
-    /// When the disk has confirmed this ticket (`Engine::confirmed`).
-    After(u64),
-}
-
 impl Core {
     /// A loader has started: clients are told so until `Input::Loaded`.
     pub fn loading_begins(&mut self, now: UnixMs) {
@@ -220,7 +213,6 @@ impl Core {
         match done {
             DiskDone::Confirmed(ticket) => {
                 self.persistence.log.confirmed(ticket);
-                Engine::confirmed(self, ticket);
             }
             DiskDone::AppendFailed(error) => self.append_failed(error),
             DiskDone::AppendRecovered => {
@@ -280,6 +272,21 @@ impl Core {
         self.persistence.dirty = 0;
     }
 
+    /// How much of the stream is on the disk for certain, by a log that syncs before anything is acknowledged (I3).
+    pub(crate) fn synced(&self) -> Offset {
+        if self.log_is_whole() { self.persistence.log.synced() } else { Offset(0) }
+    }
+
+    /// Does the log hold the whole dataset, as far as it was written?
+    pub(crate) fn log_is_whole(&self) -> bool {
+        self.persistence.log.is_whole() && self.standing.aof_failing.is_none()
+    }
+
+    /// Is the log synced before anything is acknowledged? By directive, or because the group's acknowledgements have to mean it.
+    pub(crate) fn log_syncs_first(&self) -> bool {
+        self.config.appendfsync == AppendFsync::Always || self.acknowledges_by_fsync()
+    }
+
     fn note(&mut self, level: Level, line: &str) {
         self.effects.push(Effect::Log(level, line.to_owned()));
     }
@@ -290,6 +297,16 @@ impl Persistence {
     #[inline]
     pub(crate) fn writes_log(&self) -> bool {
         self.log.writes()
+    }
+
+    /// Everything that was appended up to this ticket is on the disk.
+    pub(crate) fn confirmed_ticket(&self) -> u64 {
+        self.log.confirmed_ticket()
+    }
+
+    /// Is there a log that goes on from what was loaded?
+    pub(crate) fn has_log(&self) -> bool {
+        self.log.is_on()
     }
 
     fn load_progress(&self) -> (u64, u64) {

@@ -9,6 +9,7 @@ use quorate_resp::{Protocol, Writer};
 
 use crate::SessionId;
 use crate::core::Core;
+use crate::holding::Observed;
 use crate::session::Session;
 
 type Listeners = BTreeMap<Box<[u8]>, Vec<SessionId>>;
@@ -142,13 +143,20 @@ impl Core {
     }
 
     fn deliver(&mut self, id: SessionId, current: Option<&mut Session>, write: impl FnOnce(&mut Writer<'_>)) {
+        let holds = self.holding.is_on();
         match current {
             Some(session) if session.id == id => {
+                if holds {
+                    session.observed.add(Observed::CHANGE);
+                }
                 let protocol: Protocol = session.protocol;
                 write(&mut Writer::new(&mut session.pushes, protocol));
             }
             _ => {
                 let Some(session) = self.sessions.get_mut(id) else { return };
+                if holds {
+                    session.observed.add(Observed::CHANGE);
+                }
                 let protocol = session.protocol;
                 write(&mut Writer::new(&mut session.output.bytes, protocol));
                 self.sessions.list_id(id);

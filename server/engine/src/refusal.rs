@@ -84,6 +84,11 @@ pub enum Refusal {
     /// Fewer than min-replicas-to-write replicas are in step.
     #[error("NOREPLICAS Not enough good replicas to write.")]
     NoReplicas,
+    /// An async master without a lease that some member does not acknowledge (I13).
+    #[error(
+        "NOREPLICAS No sentinel has renewed the lease and not every member acknowledges: another master may have been made."
+    )]
+    CutOff,
     /// A write said to a replica.
     #[error("READONLY You can't write against a read only replica.")]
     ReadOnly,

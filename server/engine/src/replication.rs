@@ -6,6 +6,7 @@
 //! * `upstream.rs`: this node as a replica: the link's actions, applying the stream, a full resync's dataset.
 //! * `downstream.rs`: this node as a master (or the middle of a chain): PSYNC, payloads, acknowledgements, pings.
 //! * `orders.rs`: what a node of a group is told by the sentinels, and how roles change.
+//! * `quorum.rs`: what is committed, which copies count, and what the lease lets a master do;
 //! * `info.rs`: INFO, ROLE and the agent's report.
 //!
 //! The stream of a group has one thing that Redis's has not: each mastership begins with a barrier (I5), `PING quorate-epoch:<n>`, which
@@ -15,6 +16,7 @@ mod control;
 mod downstream;
 mod info;
 mod orders;
+mod quorum;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -27,14 +29,16 @@ use quorate_replication::failover::Failover;
 use quorate_replication::fence::{Durable, Fence};
 use quorate_replication::follower::LinkId;
 use quorate_replication::history::Held;
-use quorate_replication::{Epoch, History, Offset, ReplId, Replicas};
+use quorate_replication::tail::{BootId, Source};
+use quorate_replication::{Epoch, History, NodeId, Offset, ReplId, Replicas};
 
-pub use control::{Control, Denied, Facts, NodeRole, Order, Report, Ticket};
+pub use control::{Control, Denied, Facts, Keep, NodeRole, Order, Report, Ticket};
 pub(crate) use downstream::{Payload, introduce};
 pub use upstream::{LinkInput, LinkTask};
 
 use crate::core::Core;
 use orders::CatchUp;
+use quorum::Quorum;
 use upstream::Upstream;
 
 /// What marks a replica's session; its state is in [`Replicas`], by the session's id.
@@ -74,8 +78,9 @@ pub struct Replication {
     catching_up: Vec<CatchUp>,
     /// Grows with each change that heartbeats tell of.
     version: u64,
-    /// The node's id, which outlives the process; empty for a plain node.
-    node_id: String,
+    quorum: Quorum,
+    /// When the stream was last written.
+    wrote_at: Duration,
 }
 
 /// Where a dataset that was loaded at the start stands in a history.
@@ -118,7 +123,8 @@ impl Replication {
             alone_since: Some(Duration::ZERO),
             catching_up: Vec::new(),
             version: 0,
-            node_id: String::new(),
+            quorum: Quorum::new(),
+            wrote_at: Duration::ZERO,
         }
     }
 
@@ -146,6 +152,12 @@ impl Replication {
         self.history.is_recorded()
     }
 
+    /// Which history the dataset belongs to, and how much of it that is.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        self.history.held()
+    }
+
     /// Is this node a replica?
     #[must_use]
     pub fn is_following(&self) -> bool {
@@ -154,9 +166,9 @@ impl Replication {
 }
 
 impl Core {
-    /// Before the first turn, for a node of a group: it boots fenced (I11). `kept` is its state file's content.
-    pub fn join_group(&mut self, group: &str, node_id: &str, kept: Durable, memory: Memory) {
-        node_id.clone_into(&mut self.replication.node_id);
+    /// Before the first turn, for a node of a group: it boots fenced (I11). `kept` is its state file's content, `boot` names the machine's start.
+    pub fn join_group(&mut self, group: &str, node: NodeId, kept: Durable, memory: Memory, boot: Option<BootId>) {
+        self.replication.quorum.join(node, kept.holds, boot);
         self.replication.fence = Some(Fence::boot(group, kept, Epoch(0)));
         self.replication.memory = memory;
         self.replication.history.record(self.config.repl_backlog_size);
@@ -177,6 +189,8 @@ impl Core {
             (Some(fence), _) => {
                 fence.prove(found.map_or(Epoch(0), |found| found.epoch));
                 self.replication.data_known = found.is_some() && self.replication.memory == Memory::Kept;
+                let source = if self.persistence.has_log() { Source::Log } else { Source::Other };
+                self.replication.quorum.found(source, self.replication.memory, fence.epoch());
                 self.replication.version += 1;
             }
             (None, Some(master)) => self.follow(keyspace, quorate_replication::Address::new(master.host, master.port)),
@@ -196,11 +210,16 @@ impl Core {
         replication.fed = 0;
         replication.asked_for_acks = false;
         if !stream.is_empty() {
+            replication.wrote_at = self.now.mono;
             for id in replication.replicas.online() {
                 self.sessions.list_id(crate::SessionId(id.0));
             }
         }
         replication.history.trim(replication.replicas.slowest());
+        if self.replication.fence.is_some() && !self.standing.loading {
+            self.tail_applied();
+            self.rely();
+        }
         self.acknowledge_upstream();
         self.answer_catch_ups();
     }
@@ -231,8 +250,13 @@ impl Core {
             Some(_) => self.upstream_db(),
             None => self.propagation.selected().unwrap_or(self.replication.stream_db),
         };
-        let offset = history.offset().plus(length - self.replication.fed).0;
+        let offset = self.end_behind(length).0;
         Some((ReplicationPoint { replid, offset, db: db.0.into() }, history.data_epoch()))
+    }
+
+    /// Where the stream stands once all of the turn's, `length` bytes, is in the history.
+    pub(crate) fn end_behind(&self, length: usize) -> Offset {
+        self.replication.history.offset().plus(length - self.replication.fed)
     }
 
     /// When `replication_tick` has something to do.
@@ -241,7 +265,7 @@ impl Core {
         let link = replication.upstream.as_ref().map(|upstream| upstream.follower.due());
         let pause = replication.fence.as_ref().and_then(Fence::due);
         let catch_ups = replication.catching_up.iter().map(|one| one.deadline);
-        link.into_iter().chain(pause).chain(catch_ups).min()
+        link.into_iter().chain(pause).chain(catch_ups).chain(self.lease_deadline()).min()
     }
 
     /// Periodic work: pings, timeouts, acknowledgements, reconnections.
@@ -250,6 +274,7 @@ impl Core {
         self.tick_downstream();
         self.tick_orders(keyspace);
         self.tick_failover(keyspace);
+        self.tick_lease();
         self.standing_changed(keyspace);
     }
 

@@ -7,6 +7,7 @@ use quorate_keyspace::DbIndex;
 use quorate_resp::{Partial, Protocol};
 
 use crate::blocking::Blocked;
+use crate::holding::Observed;
 use crate::multi::Multi;
 use crate::output::Output;
 use crate::replication::Peer;
@@ -111,6 +112,8 @@ pub struct Session {
     pub(crate) rest: Vec<u8>,
     pub(crate) partial: Option<Partial>,
     pub(crate) output: Output,
+    /// What the replies of this turn have observed, on the master of a quorum group.
+    pub(crate) observed: Observed,
     /// Messages published to this session while its own command runs: they follow the command's reply.
     pub(crate) pushes: Vec<u8>,
     /// Since when the output is beyond the soft limit.
@@ -153,6 +156,7 @@ impl Session {
             rest: Vec::new(),
             partial: None,
             output: Output::default(),
+            observed: Observed::default(),
             pushes: Vec::new(),
             soft_limit_since: None,
             in_window: false,

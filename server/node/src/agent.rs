@@ -1,5 +1,6 @@
 //! The agent: answers the sentinels over gRPC on a thread of its own, so that a busy engine is not taken for a dead node.
 //!
+//! The lease is this thread's, too: a heartbeat is a renewal, counted from when it leaves, and a grant is taken without the engine (I8).
 //! Describe and Heartbeats answer from the [`Vitals`] that the engine's thread leaves behind after each turn. Orders go to the
 //! engine as [`Control`]s and wait for its answer; what they changed is on disk ([`StateFile`]) before the answer leaves (I2).
 //! Bounds: an order that the engine does not answer within [`ORDER_TIMEOUT`] is answered DEADLINE_EXCEEDED; a heartbeat's
@@ -14,18 +15,20 @@ use std::io;
 use std::net::TcpListener;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use quorate_engine::{Control, Denied, Order, Report, Ticket};
-use quorate_replication::Epoch;
+use quorate_engine::{Control, Denied, Keep, NodeRole, Order, Report, Ticket};
 use quorate_replication::history::Held;
+use quorate_replication::{Epoch, Lease};
 use quorate_rpc::v1;
 use quorate_rpc::v1::agent_server::{Agent as AgentService, AgentServer};
 use tokio::sync::oneshot;
 use tokio_stream::{Stream, StreamExt, wrappers::IntervalStream, wrappers::WatchStream};
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
+
+use crate::Mail;
 
 pub use state::{Kept, StateFile};
 pub use vitals::Vitals;
@@ -49,11 +52,14 @@ pub struct Settings {
     pub state: StateFile,
     /// What the engine's thread tells of itself.
     pub vitals: Arc<Vitals>,
+    /// The lease, which the engine tests.
+    pub lease: Arc<Mutex<Lease>>,
 }
 
 /// The engine's side of the agent.
 pub struct Agent {
     shared: Arc<Shared>,
+    runtime: tokio::runtime::Handle,
 }
 
 struct Shared {
@@ -62,15 +68,16 @@ struct Shared {
     secret: String,
     state: Mutex<StateFile>,
     vitals: Arc<Vitals>,
+    lease: Arc<Mutex<Lease>>,
     tickets: AtomicU64,
     waiting: Mutex<HashMap<Ticket, oneshot::Sender<Report>>>,
-    post: Box<dyn Fn(Control) + Send + Sync>,
+    post: Box<dyn Fn(Mail) + Send + Sync>,
 }
 
 impl Agent {
-    /// Starts the agent's thread. `post` hands an order to the engine's loop and wakes it.
-    pub fn start(settings: Settings, post: impl Fn(Control) + Send + Sync + 'static) -> io::Result<Agent> {
-        let Settings { listeners, secret, run_id, state, vitals } = settings;
+    /// Starts the agent's thread. `post` hands an order, or news of what is on disk, to the engine's loop and wakes it.
+    pub fn start(settings: Settings, post: impl Fn(Mail) + Send + Sync + 'static) -> io::Result<Agent> {
+        let Settings { listeners, secret, run_id, state, vitals, lease } = settings;
         let node_id = state.node_id().to_owned();
         let shared = Arc::new(Shared {
             run_id,
@@ -78,6 +85,7 @@ impl Agent {
             secret,
             state: Mutex::new(state),
             vitals,
+            lease,
             tickets: AtomicU64::new(1),
             waiting: Mutex::default(),
             post: Box::new(post),
@@ -86,16 +94,31 @@ impl Agent {
             listener.set_nonblocking(true)?;
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let service = Arc::clone(&shared);
+        let (service, handle) = (Arc::clone(&shared), runtime.handle().clone());
         std::thread::Builder::new().name("agent".into()).spawn(move || runtime.block_on(serve(listeners, service)))?;
-        Ok(Agent { shared })
+        Ok(Agent { shared, runtime: handle })
+    }
+
+    /// Makes durable what changed beside any order.
+    pub fn keep(&self, keep: Keep) {
+        let shared = Arc::clone(&self.shared);
+        self.runtime.spawn(async move {
+            if let Err(error) = shared.keep(&keep) {
+                tracing::error!("The state file could not be written: {error}");
+            }
+        });
     }
 
     /// The engine has answered.
     pub fn answer(&self, ticket: Ticket, report: Report) {
         let waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket);
-        if let Some(waiting) = waiting {
-            let _gone = waiting.send(report); // the caller may have hung up
+        let unheard = match waiting {
+            Some(waiting) => waiting.send(report).err(),
+            None => Some(report),
+        };
+        // The caller has hung up; what the engine did has to be remembered nevertheless.
+        if let Some(keep) = unheard.and_then(|report| report.durable) {
+            self.keep(keep);
         }
     }
 }
@@ -146,7 +169,7 @@ impl Shared {
         let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
         let (answer, answered) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket, answer);
-        (self.post)(Control { ticket, order });
+        (self.post)(Mail::Control(Control { ticket, order }));
         let report = match tokio::time::timeout(may_take + ORDER_TIMEOUT, answered).await {
             Ok(Ok(report)) => report,
             _ => {
@@ -159,22 +182,50 @@ impl Shared {
             Some(later @ Denied::Loading) => return Err(Status::unavailable(later.to_string())),
             Some(refused) => return Err(Status::failed_precondition(refused.to_string())),
         }
-        if let Some(durable) = &report.durable {
-            // A millisecond on a thread that has nothing else to do; the engine's goes on.
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.keep(durable).map_err(|error| Status::internal(format!("the promise could not be kept: {error}")))?;
+        if let Some(keep) = &report.durable {
+            self.keep(keep).map_err(|error| Status::internal(format!("the promise could not be kept: {error}")))?;
         }
-        Ok(Response::new(self.message(&report.facts, None)))
+        Ok(Response::new(self.message(&report.facts, None, 0)))
     }
 
-    fn message(&self, facts: &quorate_engine::Facts, busy: Option<vitals::Busy>) -> v1::NodeReport {
-        convert::report(&self.node_id, &self.run_id, facts, busy, self.vitals.now())
+    /// A millisecond on a thread that has nothing else to do; the engine's goes on, and hears of it.
+    fn keep(&self, keep: &Keep) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let revision = state.keep(keep)?;
+        (self.post)(Mail::Kept(revision));
+        Ok(())
+    }
+
+    fn lease(&self) -> MutexGuard<'_, Lease> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn message(&self, facts: &quorate_engine::Facts, busy: Option<vitals::Busy>, renewal: u64) -> v1::NodeReport {
+        let now = self.vitals.now();
+        let remaining = self.lease().remaining(facts.epoch, now);
+        convert::report((&self.node_id, &self.run_id), facts, busy, convert::Leased { renewal, remaining }, now)
     }
 
     /// The newest report, without asking the engine.
     fn glance(&self) -> v1::NodeReport {
         let (facts, busy) = self.vitals.look();
-        self.message(&facts, Some(busy))
+        self.message(&facts, Some(busy), 0)
+    }
+
+    /// A heartbeat: a report that asks for the lease from now on (I8).
+    fn beat(&self) -> v1::NodeReport {
+        let renewal = self.lease().renew(self.vitals.now());
+        let (facts, busy) = self.vitals.look();
+        self.message(&facts, Some(busy), renewal)
+    }
+
+    /// Refuses what is only for the master of that epoch.
+    fn check_master(&self, group: &str, epoch: Epoch) -> Result<(), Status> {
+        let (facts, _) = self.vitals.look();
+        if facts.group == group && facts.role == NodeRole::Master && facts.epoch == epoch {
+            return Ok(());
+        }
+        Err(Status::failed_precondition(format!("the node is not the master of epoch {epoch}")))
     }
 }
 
@@ -200,8 +251,9 @@ impl AgentService for Service {
     async fn assign(&self, request: Request<v1::AssignRequest>) -> Result<Response<v1::NodeReport>, Status> {
         let request = request.into_inner();
         let role = convert::role(&request)?;
+        let config = convert::config(request.config)?;
         let (group, epoch) = (request.group, Epoch(request.epoch));
-        self.0.order(Order::Assign { group, epoch, role }, Duration::ZERO).await
+        self.0.order(Order::Assign { group, epoch, role, config }, Duration::ZERO).await
     }
 
     async fn pause(&self, request: Request<v1::PauseRequest>) -> Result<Response<v1::NodeReport>, Status> {
@@ -224,16 +276,26 @@ impl AgentService for Service {
         self.0.order(Order::CatchUp { held, timeout }, timeout).await
     }
 
-    async fn configure(&self, _: Request<v1::ConfigureRequest>) -> Result<Response<v1::NodeReport>, Status> {
-        Err(Status::unimplemented("this node withholds no replies: its groups are async"))
+    async fn configure(&self, request: Request<v1::ConfigureRequest>) -> Result<Response<v1::NodeReport>, Status> {
+        let v1::ConfigureRequest { group, epoch, config } = request.into_inner();
+        let config = convert::config(config)?.ok_or_else(|| Status::invalid_argument("config: there is none"))?;
+        self.0.order(Order::Configure { group, epoch: Epoch(epoch), config }, Duration::ZERO).await
     }
 
-    async fn grant(&self, _: Request<v1::GrantRequest>) -> Result<Response<v1::NodeReport>, Status> {
-        Err(Status::unimplemented("this node keeps no lease"))
+    async fn grant(&self, request: Request<v1::GrantRequest>) -> Result<Response<v1::NodeReport>, Status> {
+        let v1::GrantRequest { group, epoch, renewal, lease_ms } = request.into_inner();
+        self.0.check_master(&group, Epoch(epoch))?;
+        let length = Duration::from_millis(lease_ms.into());
+        let granted = self.0.lease().grant(Epoch(epoch), renewal, length, self.0.vitals.now());
+        granted.map_err(|refused| Status::failed_precondition(refused.to_string()))?;
+        Ok(Response::new(self.0.glance()))
     }
 
-    async fn release(&self, _: Request<v1::ReleaseRequest>) -> Result<Response<v1::NodeReport>, Status> {
-        Err(Status::unimplemented("this node keeps no lease"))
+    async fn release(&self, request: Request<v1::ReleaseRequest>) -> Result<Response<v1::NodeReport>, Status> {
+        let v1::ReleaseRequest { group, epoch } = request.into_inner();
+        self.0.check_master(&group, Epoch(epoch))?;
+        self.0.lease().release(Epoch(epoch));
+        Ok(Response::new(self.0.glance()))
     }
 
     type HeartbeatsStream = Pin<Box<dyn Stream<Item = Result<v1::NodeReport, Status>> + Send>>;
@@ -250,7 +312,7 @@ impl AgentService for Service {
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let changes = WatchStream::from_changes(self.0.vitals.changes()).map(|_| ());
         let shared = Arc::clone(&self.0);
-        let beats = IntervalStream::new(clock).map(|_| ()).merge(changes).map(move |()| Ok(shared.glance()));
+        let beats = IntervalStream::new(clock).map(|_| ()).merge(changes).map(move |()| Ok(shared.beat()));
         Ok(Response::new(Box::pin(beats)))
     }
 }

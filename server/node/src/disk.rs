@@ -24,7 +24,7 @@ use quorate_persist::aof::manifest::{BaseFormat, Manifest};
 
 use crate::{Mail, Mailbox, host};
 use load::Outcome;
-use log::LogFile;
+use log::{LogFile, Policy, Waiting};
 use snapshot::Snapshots;
 
 /// What a disk thread tells the loop.
@@ -79,7 +79,7 @@ pub(crate) struct Disk {
     log: Option<LogFile>,
     base: Option<Base>,
     snapshots: Snapshots,
-    policy: quorate_config::AppendFsync,
+    policy: Policy,
     /// `no-appendfsync-on-rewrite` while a pass runs.
     quiet_on_rewrite: bool,
     passes: usize,
@@ -140,7 +140,7 @@ impl Disk {
             log: None,
             base: None,
             snapshots: Snapshots::start(mailbox.clone())?,
-            policy: config.appendfsync,
+            policy: policy(config),
             quiet_on_rewrite: config.no_appendfsync_on_rewrite,
             passes: 0,
         })
@@ -153,7 +153,7 @@ impl Disk {
 
     /// The configuration changed.
     pub fn configure(&mut self, config: &ServerConfig) {
-        self.policy = config.appendfsync;
+        self.policy = policy(config);
         self.quiet_on_rewrite = config.no_appendfsync_on_rewrite;
         if let Some(log) = &mut self.log {
             log.set_policy(config.appendfsync);
@@ -314,6 +314,11 @@ impl Disk {
         }
         self.snapshots.finish();
     }
+}
+
+fn policy(config: &ServerConfig) -> Policy {
+    let waiting = if config.group.is_empty() { Waiting::Briefly } else { Waiting::Never };
+    Policy { fsync: config.appendfsync, waiting }
 }
 
 /// Text of an error with its file.

@@ -4,17 +4,28 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use quorate_config::ServerConfig;
 use quorate_engine::{Host, HostFacts, Now};
 use quorate_keyspace::UnixMs;
+use quorate_replication::tail::BootId;
 
-static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+static STARTED: LazyLock<Duration> = LazyLock::new(since_boot);
 
-/// Time since the process started.
+/// Time since the process started, by a clock that also runs while the machine sleeps: a lease must not outlive a suspend (I8).
 pub(crate) fn clock() -> Duration {
-    STARTED.elapsed()
+    since_boot().saturating_sub(*STARTED)
+}
+
+fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// Which start of the machine this is; `None` where the kernel does not say.
+pub(crate) fn boot_id() -> Option<BootId> {
+    BootId::parse(&std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?)
 }
 
 /// The time of a turn.

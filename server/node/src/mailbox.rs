@@ -17,6 +17,8 @@ pub enum Mail {
     Disk(Event),
     /// The agent asks.
     Control(Control),
+    /// What the node has to remember is on disk, up to this revision.
+    Kept(u64),
     /// The loader of a full resync is done.
     Link(LinkInput<'static>),
     /// The loader of a full resync may be given more.

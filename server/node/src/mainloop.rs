@@ -242,6 +242,7 @@ impl Mainloop {
                     }
                 },
                 Mail::Control(control) => Input::Control(control),
+                Mail::Kept(revision) => Input::Kept(revision),
                 Mail::Link(input) => Input::Link(input),
                 Mail::LoaderCaughtUp => {
                     self.link.loader_caught_up();
@@ -420,7 +421,12 @@ impl Mainloop {
                 Effect::Link(task) => self.link.perform(task, self.poll.registry()),
                 Effect::Answer { ticket, report } => {
                     if let Some(member) = &self.member {
-                        member.answer(ticket, report);
+                        member.answer(ticket, *report);
+                    }
+                }
+                Effect::Keep(keep) => {
+                    if let Some(member) = &self.member {
+                        member.keep(keep);
                     }
                 }
                 Effect::Free(memory) => free_elsewhere(memory),

@@ -1,10 +1,11 @@
 //! A node of a group: its state file, its agent, and what the loop leaves for it after each turn.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quorate_engine::{Engine, Promises, Report, Ticket};
+use quorate_engine::{Engine, Keep, Promises, Report, Ticket};
+use quorate_replication::{Lease, NodeId};
 
 use crate::agent::{Agent, Kept, Settings, StateFile, Vitals};
 use crate::{Mail, Mailbox, NodeError, host, listen};
@@ -36,15 +37,19 @@ impl Member {
             Kept::Found => Promises::Kept,
             Kept::Fresh => Promises::Lost,
         };
+        let node = NodeId::parse(state.node_id().as_bytes()).expect("the state file's id was checked");
         let core = engine.core_mut();
-        core.join_group(&group, state.node_id(), state.kept().clone(), promises);
+        core.join_group(&group, node, state.kept().clone(), promises, host::boot_id());
+        // A random first number: no grant for an earlier process fits.
+        let lease = Arc::new(Mutex::new(Lease::new(rng.u64(1..1 << 48))));
+        core.replication.set_lease(Arc::clone(&lease));
         // Nothing is known of the dataset before the first turn, which says whether it has to be loaded.
         let facts = quorate_engine::Facts { loading: true, ..core.facts() };
         let vitals = Arc::new(Vitals::new(host::clock, facts));
         let run_id = core.run_id.clone();
-        let settings = Settings { listeners, secret, run_id, state, vitals: Arc::clone(&vitals) };
+        let settings = Settings { listeners, secret, run_id, state, vitals: Arc::clone(&vitals), lease };
         let mailbox = mailbox.clone();
-        let agent = Agent::start(settings, move |control| mailbox.send(Mail::Control(control)));
+        let agent = Agent::start(settings, move |mail: Mail| mailbox.send(mail));
         let agent = agent.map_err(|error| NodeError::System("the agent's thread", error))?;
         Ok(Some(Member { agent, vitals, published: u64::MAX, refreshed_at: Duration::ZERO }))
     }
@@ -65,7 +70,12 @@ impl Member {
             self.refreshed_at = now;
             self.vitals.refresh(core.facts());
         }
-        self.vitals.turn_ends(core.replication.offset());
+        self.vitals.turn_ends(core.replication.offset(), core.replication.committed());
+    }
+
+    /// The engine has something to remember: its loop does not wait for the disk.
+    pub fn keep(&self, keep: Keep) {
+        self.agent.keep(keep);
     }
 
     /// The engine has answered the agent.

@@ -4,13 +4,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use quorate_rpc::v1::agent_client::AgentClient;
-use quorate_rpc::v1::{
-    AssignRequest, CatchUpRequest, DescribeRequest, NodeReport, NodeRole, PauseRequest, PromiseRequest, ResumeRequest,
-};
-use support::{PATIENCE, Server, be_a_node_if_asked, wait_until};
-use tonic::transport::Channel;
-use tonic::{Code, Status};
+use quorate_rpc::v1::NodeRole;
+use support::hand::Hand;
+use support::{Server, be_a_node_if_asked, wait_until};
+use tonic::Code;
 
 /// Not a test of its own: what `Server::ours` starts.
 #[test]
@@ -19,82 +16,6 @@ fn a_node_for_the_other_tests() {
 }
 
 const READONLY: &str = "-READONLY You can't write against a read only replica.";
-
-/// A sentinel's hand on one node.
-struct Hand {
-    runtime: tokio::runtime::Runtime,
-    agent: AgentClient<Channel>,
-}
-
-type Answer = Result<NodeReport, Status>;
-
-impl Hand {
-    fn on(server: &Server) -> Hand {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let address = format!("http://127.0.0.1:{}", server.port + 1000);
-        let deadline = Instant::now() + PATIENCE;
-        let agent = loop {
-            match runtime.block_on(AgentClient::connect(address.clone())) {
-                Ok(agent) => break agent,
-                Err(error) => assert!(Instant::now() < deadline, "the agent does not listen: {error}"),
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        Hand { runtime, agent }
-    }
-
-    fn describe(&mut self) -> NodeReport {
-        let answer = self.runtime.block_on(self.agent.describe(DescribeRequest {}));
-        answer.expect("a report").into_inner()
-    }
-
-    fn promise(&mut self, epoch: u64) -> Answer {
-        let request = PromiseRequest { group: "main".into(), epoch };
-        self.runtime.block_on(self.agent.promise(request)).map(tonic::Response::into_inner)
-    }
-
-    fn master(&mut self, epoch: u64) -> Answer {
-        self.assign(epoch, NodeRole::Master, 0)
-    }
-
-    fn replica_of(&mut self, epoch: u64, master: &Server) -> Answer {
-        self.assign(epoch, NodeRole::Replica, master.port.into())
-    }
-
-    fn assign(&mut self, epoch: u64, role: NodeRole, master_port: u32) -> Answer {
-        let (group, master_host) = ("main".into(), "127.0.0.1".into());
-        let request = AssignRequest { group, epoch, role: role.into(), master_host, master_port, config: None };
-        self.runtime.block_on(self.agent.assign(request)).map(tonic::Response::into_inner)
-    }
-
-    fn pause(&mut self, epoch: u64, time: Duration) -> Answer {
-        let request = PauseRequest { group: "main".into(), epoch, timeout_ms: time.as_millis() as u32 };
-        self.runtime.block_on(self.agent.pause(request)).map(tonic::Response::into_inner)
-    }
-
-    fn resume(&mut self, epoch: u64) -> Answer {
-        let request = ResumeRequest { group: "main".into(), epoch };
-        self.runtime.block_on(self.agent.resume(request)).map(tonic::Response::into_inner)
-    }
-
-    fn catch_up(&mut self, to: &NodeReport) -> NodeReport {
-        let request = CatchUpRequest { replid: to.replid.clone(), offset: to.offset, timeout_ms: 20_000 };
-        let answer = self.runtime.block_on(self.agent.catch_up(request));
-        answer.expect("a report").into_inner()
-    }
-
-    fn wait_until(&mut self, what: &str, mut check: impl FnMut(&NodeReport) -> bool) -> NodeReport {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let report = self.describe();
-            if check(&report) {
-                return report;
-            }
-            assert!(Instant::now() < deadline, "not {what}: {report:?}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
 
 fn node() -> Server {
     Server::ours("--group main")

@@ -161,20 +161,31 @@ impl VotingConfig {
     }
 }
 
-/// How much of the stream a node holds.
+/// How much of the stream a node has, in three meanings. `synced <= held <= received` of one node at one time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copy {
-    /// Received and applied.
+    /// Applied to its dataset: what a marker is confirmed by.
     pub received: Offset,
-    /// On its disk; zero if it does not say.
+    /// Held as its own persistence promises: in its log's file, or in memory if it has no log.
+    pub held: Offset,
+    /// On its disk for certain; zero if it does not say.
     pub synced: Offset,
 }
 
 impl Copy {
     fn by(self, acks: Acks) -> Offset {
         match acks {
-            Acks::Received => self.received,
+            Acks::Received => self.held,
             Acks::Synced => self.synced,
+        }
+    }
+
+    /// This and what it knew before: an acknowledgement that goes back is of no use.
+    fn max(self, other: Copy) -> Copy {
+        Copy {
+            received: self.received.max(other.received),
+            held: self.held.max(other.held),
+            synced: self.synced.max(other.synced),
         }
     }
 }
@@ -190,6 +201,8 @@ pub struct Commit {
     /// The nodes that are linked, voters or not: bounded by the number of connections. One entry a node, its newest link's.
     links: Vec<Link>,
     own: Copy,
+    /// The stream's end: nobody holds more.
+    written: Offset,
     committed: Offset,
     confirmed: Offset,
 }
@@ -242,6 +255,7 @@ impl Commit {
             standing: Standing::Establishing { barrier },
             links: Vec::new(),
             own: Copy::default(),
+            written: barrier,
             committed: Offset(0),
             confirmed: Offset(0),
         }
@@ -285,7 +299,7 @@ impl Commit {
             return if config == self.config { Ok(()) } else { Err(NotAdopted::Differs(config.version)) };
         }
         let acknowledged = match self.config.durability {
-            Durability::Async => self.own.received,
+            Durability::Async => self.written,
             Durability::Quorum { .. } => self.committed,
         };
         let (covers, before) = match self.force {
@@ -295,6 +309,11 @@ impl Commit {
         self.config = config;
         self.force = Force::Adopted { covers, before };
         Ok(())
+    }
+
+    /// Has the barrier been committed (I5)?
+    pub fn is_established(&self) -> bool {
+        self.standing == Standing::Established
     }
 
     /// A node that follows said over this link who it is. An older link of it counts no more.
@@ -314,20 +333,20 @@ impl Commit {
             return;
         }
         if let Some(one) = self.links.iter_mut().find(|one| one.link == link) {
-            one.copy.received = one.copy.received.max(copy.received);
-            one.copy.synced = one.copy.synced.max(copy.synced);
+            one.copy = one.copy.max(copy);
         }
     }
 
-    /// This node holds so much; call it in each turn that brought a write or an acknowledgement, before replies are let go.
-    pub fn advance(&mut self, own: Copy) {
-        assert!(own.received >= self.own.received, "a master's stream never goes back");
-        assert!(own.synced <= own.received, "nothing is synced before it is written");
-        self.own = own;
+    /// The stream ends at `written`, of which this node holds its `own` copy; call it in each turn that brought a write, an acknowledgement or a
+    /// sync, before replies are let go.
+    pub fn advance(&mut self, written: Offset, own: Copy) {
+        assert!(written >= self.written, "a master's stream never goes back");
+        assert!(own.received.max(own.held).max(own.synced) <= written, "nothing is held before it is written");
+        (self.written, self.own) = (written, own);
         let copies = self.config.copies() - usize::from(is_armed(Fault::I3Copies) && self.config.copies() > 1);
         let held = match self.config.durability {
-            Durability::Async => own.received,
-            Durability::Quorum { .. } if is_armed(Fault::I3Early) => own.received,
+            Durability::Async => written,
+            Durability::Quorum { .. } if is_armed(Fault::I3Early) => written,
             Durability::Quorum { .. } => self.rank(copies, |copy| copy.by(self.config.acks)),
         };
         if let Standing::Establishing { barrier } = self.standing {
@@ -338,10 +357,9 @@ impl Commit {
                 self.standing = Standing::Established;
             }
         }
-        assert!(held <= own.received, "nobody holds more than the master has written");
         self.committed = self.committed.max(held);
         let confirmed = match self.config.durability {
-            Durability::Async => own.received,
+            Durability::Async => written,
             Durability::Quorum { .. } => self.rank(self.config.promises(), |copy| copy.received),
         };
         self.confirmed = self.confirmed.max(confirmed);
@@ -355,7 +373,7 @@ impl Commit {
     /// What every other voter has received; `None` while one of them is not linked (I13).
     pub fn all_received(&self) -> Option<Offset> {
         let mut others = self.config.voters.iter().filter(|voter| **voter != self.me);
-        others.try_fold(self.own.received, |least, voter| {
+        others.try_fold(self.written, |least, voter| {
             let link = self.links.iter().find(|one| one.node == *voter)?;
             Some(least.min(link.copy.received))
         })
@@ -370,7 +388,7 @@ impl Commit {
         let mut count = 0;
         for copy in own.into_iter().chain(linked.map(|one| one.copy)) {
             // A replica cannot hold what was not written; whoever claims it is not believed beyond that.
-            held[count] = what(copy).min(self.own.received);
+            held[count] = what(copy).min(self.written);
             count += 1;
         }
         if rank > count {

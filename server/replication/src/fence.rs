@@ -24,7 +24,9 @@
 
 use std::time::Duration;
 
+use crate::faults::{Fault, is_armed};
 use crate::id::{Address, Epoch};
+use crate::tail::Holds;
 
 /// See the module. A node without a group has none.
 #[derive(Clone, Debug)]
@@ -34,6 +36,7 @@ pub struct Fence {
     epoch: Epoch,
     /// What the node was told to be in `epoch`, which outlives a restart and a promise.
     told: Option<Role>,
+    holds: Holds,
     standing: Standing,
 }
 
@@ -69,6 +72,8 @@ pub struct Durable {
     pub epoch: Epoch,
     /// What that assignment said.
     pub told: Option<Role>,
+    /// What acknowledgements rely on (I10).
+    pub holds: Holds,
 }
 
 /// What the engine has to do after an order was accepted.
@@ -116,12 +121,17 @@ impl Fence {
     /// A node of `group` that starts (I11). `data_epoch` is the loaded dataset's: writes of an epoch are proof that it began.
     pub fn boot(group: impl Into<String>, kept: Durable, data_epoch: Epoch) -> Fence {
         let promised = kept.promised.max(kept.epoch).max(data_epoch);
-        Fence { group: group.into(), promised, epoch: kept.epoch, told: kept.told, standing: Standing::Fenced }
+        let standing = match &kept.told {
+            Some(Role::Master) if is_armed(Fault::I11Restart) => Standing::Master { paused_until: None },
+            _ => Standing::Fenced,
+        };
+        Fence { group: group.into(), promised, epoch: kept.epoch, told: kept.told, holds: kept.holds, standing }
     }
 
     /// The dataset was loaded and holds writes of `epoch`, which proves that it began: never serve a lower one.
     pub fn prove(&mut self, epoch: Epoch) {
-        assert_eq!(self.standing, Standing::Fenced, "a dataset is loaded before anything is assigned");
+        let fenced = self.standing == Standing::Fenced || is_armed(Fault::I11Restart);
+        assert!(fenced, "a dataset is loaded before anything is assigned");
         self.promised = self.promised.max(epoch);
     }
 
@@ -155,13 +165,28 @@ impl Fence {
 
     /// What to write to the state file.
     pub fn durable(&self) -> Durable {
-        Durable { promised: self.promised, epoch: self.epoch, told: self.told.clone() }
+        Durable { promised: self.promised, epoch: self.epoch, told: self.told.clone(), holds: self.holds }
+    }
+
+    /// What acknowledgements rely on.
+    pub fn relies_on(&self) -> Holds {
+        self.holds
+    }
+
+    /// What acknowledgements rely on from now on.
+    pub fn rely_on(&mut self, holds: Holds) {
+        self.holds = holds;
+    }
+
+    /// Was this node, before it restarted or was fenced, the master of that very epoch?
+    pub fn was_master_of(&self, epoch: Epoch) -> bool {
+        self.standing == Standing::Fenced && self.epoch == epoch && self.told == Some(Role::Master)
     }
 
     /// `Promise`: never again serve an epoch lower than `epoch`. Asked again, it is the same promise.
     pub fn promise(&mut self, group: &str, epoch: Epoch) -> Result<Change, Refused> {
         self.admit(group, epoch)?;
-        if epoch == self.promised {
+        if epoch == self.promised || is_armed(Fault::I2Promise) {
             return Ok(Change::Nothing);
         }
         self.promised = epoch;
@@ -201,6 +226,20 @@ impl Fence {
             }
             (Standing::Fenced | Standing::Replica, Role::Replica(master)) => Change::Follow(master),
         })
+    }
+
+    /// Would an order of this epoch be obeyed, as far as the epoch goes (I2)?
+    pub fn admits(&self, group: &str, epoch: Epoch) -> Result<(), Refused> {
+        self.admit(group, epoch)
+    }
+
+    /// Is this node the master of that very epoch?
+    pub fn is_master_of(&self, group: &str, epoch: Epoch) -> Result<(), Refused> {
+        self.admit(group, epoch)?;
+        match self.standing {
+            Standing::Master { .. } if self.epoch == epoch => Ok(()),
+            _ => Err(Refused::NotMasterOf(epoch)),
+        }
     }
 
     /// `Pause`: the master of `epoch` stops writes until `until`. Asked again, the later end counts.
@@ -247,7 +286,7 @@ impl Fence {
 
     /// May a replica that was assigned in `epoch` follow this node? Not if that epoch is not ours: this node's time is over (I2).
     pub fn admits_replica_of(&self, epoch: Epoch) -> bool {
-        self.standing != Standing::Fenced && epoch <= self.epoch
+        (self.standing != Standing::Fenced && epoch <= self.epoch) || is_armed(Fault::I2Stream)
     }
 
     fn admit(&self, group: &str, epoch: Epoch) -> Result<(), Refused> {

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use crate::framing::{Framing, Progress};
 use crate::history::Held;
-use crate::id::{Address, Epoch, Offset, ReplId};
+use crate::id::{Address, Epoch, NodeId, Offset, ReplId};
 
 /// The longest line that a master may send during the handshake.
 const LINE_LIMIT: usize = 4096;
@@ -54,8 +54,26 @@ pub struct Introduction {
     pub password: Option<String>,
     /// `repl-timeout`.
     pub timeout: Duration,
-    /// The epoch that this node was assigned in: a master of an older one refuses (I2).
-    pub epoch: Option<Epoch>,
+    /// Of a node of a group: its name, and the epoch that it was assigned in: a master of an older one refuses (I2).
+    pub member: Option<(NodeId, Epoch)>,
+}
+
+/// An acknowledgement: what was applied and, of a node of a group, what may be counted as a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// How much of the stream was applied.
+    pub applied: Offset,
+    /// `None`: it says that the node lives, and no more.
+    pub counted: Option<Counted>,
+}
+
+/// What makes an acknowledgement count (I2, I3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The epoch that the node was assigned in.
+    pub epoch: Epoch,
+    /// How much its disk holds, for a node that acknowledges by fsync; otherwise what was applied is held.
+    pub synced: Option<Offset>,
 }
 
 /// What PSYNC is asked for.
@@ -103,6 +121,10 @@ pub enum Action<'a> {
     Continue(Option<ReplId>),
     /// Bytes of the stream to parse and apply.
     Stream(Cow<'a, [u8]>),
+    /// A master of a group said that its stream ends here (I10).
+    Met(Offset),
+    /// What this node holds behind this offset is not the master's: the full resync that follows drops it (I12).
+    Diverged(Offset),
     /// The other end refused to take over, or cannot be reached: stay what you were.
     HandOverRefused,
     /// Something for the log.
@@ -177,6 +199,8 @@ enum State {
     Streaming {
         acked_at: Option<Duration>,
         ack_wanted: bool,
+        /// What the last acknowledgement said.
+        last: Option<Ack>,
     },
 }
 
@@ -301,8 +325,8 @@ impl Follower {
         }
     }
 
-    /// Time has passed. `applied` is the dataset's offset, for the acknowledgement.
-    pub fn tick(&mut self, now: Duration, applied: Offset, out: &mut Vec<Action<'_>>) {
+    /// Time has passed. `ack` is what an acknowledgement says now.
+    pub fn tick(&mut self, now: Duration, ack: Ack, out: &mut Vec<Action<'_>>) {
         let timed_out = now >= self.heard_at + self.introduction.timeout;
         match &mut self.state {
             State::Waiting { until } if *until > now => {}
@@ -320,7 +344,7 @@ impl Follower {
             }
             _ if timed_out => self.give_up(now, &Failure("no sign of life from the master".into()), out),
             State::Streaming { acked_at, .. } if acked_at.is_none_or(|at| now >= at + ACK_PERIOD) => {
-                self.acknowledge(now, applied, out);
+                self.acknowledge(now, ack, out);
             }
             _ => {}
         }
@@ -333,10 +357,11 @@ impl Follower {
         }
     }
 
-    /// Everything that arrived has been applied: acknowledges it if the master asked.
-    pub fn end_of_turn(&mut self, now: Duration, applied: Offset, out: &mut Vec<Action<'_>>) {
-        if matches!(self.state, State::Streaming { ack_wanted: true, .. }) {
-            self.acknowledge(now, applied, out);
+    /// Everything that arrived has been applied: acknowledges it if the master asked, and in a group whenever more of it counts than was said.
+    pub fn end_of_turn(&mut self, now: Duration, ack: Ack, out: &mut Vec<Action<'_>>) {
+        let State::Streaming { ack_wanted, last, .. } = &self.state else { return };
+        if *ack_wanted || (ack.counted.is_some() && *last != Some(ack)) {
+            self.acknowledge(now, ack, out);
         }
     }
 
@@ -377,10 +402,11 @@ impl Follower {
     /// The payload was loaded and is now the dataset. What came after it in the same piece follows as [`Action::Stream`].
     /// The acknowledgement makes a diskless master begin to stream.
     pub fn loaded(&mut self, now: Duration, out: &mut Vec<Action<'_>>) {
-        match std::mem::replace(&mut self.state, State::Streaming { acked_at: None, ack_wanted: false }) {
+        match std::mem::replace(&mut self.state, State::Streaming { acked_at: None, ack_wanted: false, last: None }) {
             State::Loading { held, rest, .. } => {
                 self.established(now);
-                self.acknowledge(now, held.offset, out);
+                // It counts for nothing yet: the engine's own acknowledgement follows when its log holds the new dataset.
+                self.acknowledge(now, Ack { applied: held.offset, counted: None }, out);
                 out.push(Action::TakeMore);
                 if !rest.is_empty() {
                     out.push(Action::Stream(Cow::Owned(rest)));
@@ -485,11 +511,11 @@ impl Follower {
                 rest.extend_from_slice(input); // only what the shell had read before it saw TakeNoMore
                 Turn::Done(State::Loading { held, rest, pinged_at })
             }
-            State::Streaming { acked_at, ack_wanted } => {
+            state @ State::Streaming { .. } => {
                 if !input.is_empty() {
                     out.push(Action::Stream(Cow::Borrowed(input)));
                 }
-                Turn::Done(State::Streaming { acked_at, ack_wanted })
+                Turn::Done(state)
             }
         })
     }
@@ -517,8 +543,8 @@ impl Follower {
             say(&["REPLCONF", "ip-address", ip]);
         }
         say(&["REPLCONF", "capa", "eof", "capa", "psync2"]);
-        if let Some(epoch) = me.epoch {
-            say(&["REPLCONF", "quorate-epoch", &epoch.to_string()]);
+        if let Some((node, epoch)) = me.member {
+            say(&["REPLCONF", "quorate-node", node.as_str(), "quorate-epoch", &epoch.to_string()]);
         }
         out.push(Action::Send(bytes));
         Ok(State::Introducing { line: Line::default(), answers_left })
@@ -535,6 +561,10 @@ impl Follower {
         let refused = [&b"-WRONGPASS"[..], b"-NOAUTH", b"-NOPERM", b"-FENCED", b"-ERR invalid password", b"-ERR AUTH"];
         if refused.iter().any(|prefix| answer.starts_with(prefix)) {
             return Err(Failure(format!("the master refused: {}", text(answer))));
+        }
+        let end = answer.strip_prefix(b"+OK ").and_then(|end| std::str::from_utf8(end).ok()?.parse().ok());
+        if let Some(end) = end {
+            out.push(Action::Met(Offset(end)));
         }
         if answers_left > 1 {
             return Ok(State::Introducing { line: Line::default(), answers_left: answers_left - 1 });
@@ -567,7 +597,7 @@ impl Follower {
                 self.established(now);
                 out.push(Action::Continue(words.next().and_then(ReplId::parse)));
                 // Acknowledged by the next tick or end of turn, once the engine has adopted the history.
-                Ok(State::Streaming { acked_at: None, ack_wanted: true })
+                Ok(State::Streaming { acked_at: None, ack_wanted: true, last: None })
             }
             Some(b"+FULLRESYNC") => {
                 let replid = words.next().and_then(ReplId::parse);
@@ -576,6 +606,10 @@ impl Follower {
                     return Err(Failure(format!("bad answer to PSYNC: {}", text(answer))));
                 };
                 self.purpose = Purpose::Follow;
+                let shared = words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+                if let Some(shared) = shared {
+                    out.push(Action::Diverged(Offset(shared)));
+                }
                 Ok(State::Announced { line: Line::default(), held: Held { replid, offset: Offset(offset) } })
             }
             // -NOMASTERLINK and -LOADING mean "later", and so does everything else: the wait grows to a second.
@@ -594,13 +628,22 @@ impl Follower {
         self.backoff = BACKOFF_FIRST;
     }
 
-    fn acknowledge(&mut self, now: Duration, applied: Offset, out: &mut Vec<Action<'_>>) {
-        if let State::Streaming { acked_at, ack_wanted } = &mut self.state {
-            (*acked_at, *ack_wanted) = (Some(now), false);
-            let mut bytes = Vec::new();
-            command(&mut bytes, &["REPLCONF", "ACK", &applied.to_string()]);
-            out.push(Action::Send(bytes));
+    fn acknowledge(&mut self, now: Duration, ack: Ack, out: &mut Vec<Action<'_>>) {
+        let State::Streaming { acked_at, ack_wanted, last } = &mut self.state else { return };
+        (*acked_at, *ack_wanted, *last) = (Some(now), false, Some(ack));
+        let applied = ack.applied.to_string();
+        let mut bytes = Vec::new();
+        match ack.counted {
+            None => command(&mut bytes, &["REPLCONF", "ACK", &applied]),
+            Some(Counted { epoch, synced: None }) => {
+                command(&mut bytes, &["REPLCONF", "ACK", &applied, "EPOCH", &epoch.to_string()]);
+            }
+            Some(Counted { epoch, synced: Some(synced) }) => {
+                let (synced, epoch) = (synced.to_string(), epoch.to_string());
+                command(&mut bytes, &["REPLCONF", "ACK", &applied, "FACK", &synced, "EPOCH", &epoch]);
+            }
         }
+        out.push(Action::Send(bytes));
     }
 
     fn give_up(&mut self, now: Duration, why: &Failure, out: &mut Vec<Action<'_>>) {

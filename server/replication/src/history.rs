@@ -7,6 +7,7 @@
 //! Invariants: `second.upto <= offset`; when there is a backlog it ends at `offset`.
 
 use crate::backlog::Backlog;
+use crate::faults::{Fault, is_armed};
 use crate::id::{Epoch, Offset, ReplId};
 
 /// See the module. One for a node, whatever its role; `offset` counts what was written or applied.
@@ -159,12 +160,21 @@ impl History {
                 _ => return Verdict::Full(Reason::OtherHistory),
             }
         };
-        if held.offset > shared {
+        if held.offset > shared && !is_armed(Fault::I12Diverged) {
             return Verdict::Full(Reason::Diverged); // I12
         }
         match &self.backlog {
             Some(backlog) if backlog.reaches(held.offset) => Verdict::Continue(held.offset),
             _ => Verdict::Full(Reason::TooOld),
+        }
+    }
+
+    /// Up to where a history is known to be the same as this one; `None` for one that is neither this one nor the one before it (I12).
+    pub fn shared_with(&self, held: Held) -> Option<Offset> {
+        match self.second {
+            _ if held.replid == self.replid => Some(self.offset.min(held.offset)),
+            Some(second) if second.replid == held.replid => Some(second.upto.min(held.offset)),
+            _ => None,
         }
     }
 

@@ -13,6 +13,7 @@
 //! - [`commit`]: which writes are held by enough voters, and which reads are confirmed (I3, I5, I7, I9).
 //! - [`lease`]: until when the master may answer reads alone (I7, I8), and what an async master without one may do (I13).
 //! - [`faults`]: switches for tests that break one invariant each; without the feature of that name they do not exist.
+//! - [`tail`]: whether a node that restarts still holds what it acknowledged (I10).
 //! - [`failover`]: the `FAILOVER` command's hand-over between two nodes, as Redis 6.2 has it.
 
 pub mod backlog;
@@ -26,6 +27,7 @@ pub mod history;
 pub mod id;
 pub mod lease;
 pub mod master;
+pub mod tail;
 
 pub use backlog::Backlog;
 pub use commit::{Commit, VotingConfig};

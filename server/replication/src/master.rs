@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::history::{History, Verdict};
-use crate::id::{Address, Offset};
+use crate::id::{Address, NodeId, Offset};
 
 /// The session that a replica is to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +41,10 @@ pub struct Replica {
     pub asked_by: AskedBy,
     /// `REPLCONF rdb-only 1`: it wants no stream (redis-cli --rdb).
     pub wants: Wants,
+    /// Which node of the group it is, if it said so.
+    pub node: Option<NodeId>,
+    /// Up to where its history is ours, if it goes on differently (I12).
+    pub shared: Option<Offset>,
     /// What it acknowledged, and when it last did.
     pub acked: Offset,
     /// When it last said anything.
@@ -123,6 +127,8 @@ impl Replica {
             payload: PayloadFraming::Length,
             asked_by: AskedBy::Psync,
             wants: Wants::Stream,
+            node: None,
+            shared: None,
             acked: Offset(0),
             heard_at: now,
             state: State::Introduced,
@@ -174,6 +180,11 @@ impl Replicas {
     /// Every one that asked for the stream, in the order of the connections.
     pub fn iter(&self) -> impl Iterator<Item = (ReplicaId, &Replica)> {
         self.all.iter().filter(|(_, one)| one.state != State::Introduced).map(|(id, one)| (*id, one))
+    }
+
+    /// Every one that said anything, in the order of the connections.
+    pub fn introduced(&self) -> impl Iterator<Item = (ReplicaId, &Replica)> {
+        self.all.iter().map(|(id, one)| (*id, one))
     }
 
     /// How many asked for the stream: `connected_slaves`.
@@ -251,11 +262,6 @@ impl Replicas {
     /// The snapshot failed: those that were being sent it. They are to be cut, and will ask again.
     pub fn failed(&self) -> Vec<ReplicaId> {
         self.receiving().map(|(id, _)| id).collect()
-    }
-
-    /// Keeps only those whose session is still there.
-    pub fn retain(&mut self, mut is_there: impl FnMut(ReplicaId) -> bool) {
-        self.all.retain(|id, _| is_there(*id));
     }
 
     /// Every session that said anything as a replica.

@@ -5,10 +5,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use quorate_replication::follower::{Action, Introduction, LinkEvent, LinkId, Purpose};
+use quorate_replication::follower::{Ack, Action, Counted, Introduction, LinkEvent, LinkId, Purpose};
 use quorate_replication::history::{Held, History, Renamed, Verdict};
 use quorate_replication::master::{PayloadFraming, ReplicaId, Replicas, StreamBegins};
-use quorate_replication::{Address, Epoch, Follower, Offset, ReplId};
+use quorate_replication::{Address, Epoch, Follower, NodeId, Offset, ReplId};
 
 const MARK: &str = "fedcba9876543210fedcba9876543210fedcba98";
 
@@ -20,6 +20,11 @@ fn address() -> Address {
     Address::new("m", 1)
 }
 
+/// An acknowledgement that counts for nothing.
+fn plain(applied: Offset) -> Ack {
+    Ack { applied, counted: None }
+}
+
 fn introduction() -> Introduction {
     Introduction {
         port: 7002,
@@ -27,7 +32,7 @@ fn introduction() -> Introduction {
         user: None,
         password: Some("secret".into()),
         timeout: Duration::from_secs(60),
-        epoch: Some(Epoch(3)),
+        member: Some((NodeId::parse(&[b'd'; 40]).expect("hexadecimal"), Epoch(3))),
     }
 }
 
@@ -126,7 +131,9 @@ impl Master {
                 replica.payload = PayloadFraming::Mark;
                 out.extend_from_slice(b"+OK\r\n");
             }
-            ["REPLCONF", "quorate-epoch", "3"] => out.extend_from_slice(b"-ERR Unrecognized REPLCONF option\r\n"),
+            ["REPLCONF", "quorate-node", _, "quorate-epoch", "3"] => {
+                out.extend_from_slice(b"-ERR Unrecognized REPLCONF option\r\n")
+            }
             ["REPLCONF", "ACK", offset] => {
                 let began = self.replicas.ack(self.session, Offset(offset.parse().expect("an offset")), now);
                 assert!(began == StreamBegins::No || self.replicas.get(self.session).expect("known").is_online());
@@ -224,7 +231,7 @@ impl Replica {
                     let held = self.held.as_mut().expect("a dataset");
                     held.offset = held.offset.plus(bytes.len());
                 }
-                Action::TakeMore | Action::TakeNoMore => {}
+                Action::TakeMore | Action::TakeNoMore | Action::Met(_) | Action::Diverged(_) => {}
                 Action::HandOverRefused => panic!("no hand-over was asked for"),
                 Action::Log(line) => self.log.push(line),
             }
@@ -245,14 +252,14 @@ impl Replica {
             out.extend(self.perform(actions));
         }
         let mut actions = Vec::new();
-        self.follower.end_of_turn(now, self.applied(), &mut actions);
+        self.follower.end_of_turn(now, plain(self.applied()), &mut actions);
         out.extend(self.perform(actions));
         out
     }
 
     fn tick(&mut self, now: Duration) -> Vec<u8> {
         let mut actions = Vec::new();
-        self.follower.tick(now, self.applied(), &mut actions);
+        self.follower.tick(now, plain(self.applied()), &mut actions);
         self.perform(actions)
     }
 }
@@ -375,7 +382,7 @@ fn excuses_are_taken_and_the_wait_grows_to_a_second() {
     let mut waits = Vec::new();
     for _ in 0..8 {
         let now = follower.due();
-        follower.tick(now, Offset(0), &mut Vec::new());
+        follower.tick(now, plain(Offset(0)), &mut Vec::new());
         follower.on(now, follower.link(), LinkEvent::Closed, None, &mut Vec::new());
         waits.push((follower.due() - now).as_millis());
     }
@@ -387,7 +394,7 @@ fn a_refusal_of_password_or_epoch_ends_the_attempt() {
     for answer in ["-WRONGPASS no\r\n", "-FENCED epoch 2 is over\r\n", "-NOAUTH Authentication required.\r\n"] {
         let mut follower = Follower::new(address(), introduction(), Purpose::Follow, LinkId(0), Duration::ZERO);
         let mut actions = Vec::new();
-        follower.tick(Duration::ZERO, Offset(0), &mut actions);
+        follower.tick(Duration::ZERO, plain(Offset(0)), &mut actions);
         follower.on(Duration::ZERO, LinkId(1), LinkEvent::Connected, None, &mut actions);
         follower.on(Duration::ZERO, LinkId(1), LinkEvent::Bytes(b"+PONG\r\n"), None, &mut actions);
         actions.clear();
@@ -403,7 +410,7 @@ fn silence_and_nonsense_end_the_attempt() {
     for nonsense in [&b"-MISCONF no\r\n"[..], b"*1\r\n", &long] {
         let mut follower = Follower::new(address(), introduction(), Purpose::Follow, LinkId(0), Duration::ZERO);
         let mut actions = Vec::new();
-        follower.tick(Duration::ZERO, Offset(0), &mut actions);
+        follower.tick(Duration::ZERO, plain(Offset(0)), &mut actions);
         follower.on(Duration::ZERO, LinkId(1), LinkEvent::Connected, None, &mut actions);
         actions.clear();
         follower.on(Duration::ZERO, LinkId(1), LinkEvent::Bytes(nonsense), None, &mut actions);
@@ -411,11 +418,11 @@ fn silence_and_nonsense_end_the_attempt() {
     }
     let mut follower = Follower::new(address(), introduction(), Purpose::Follow, LinkId(0), Duration::ZERO);
     let mut actions = Vec::new();
-    follower.tick(Duration::ZERO, Offset(0), &mut actions);
+    follower.tick(Duration::ZERO, plain(Offset(0)), &mut actions);
     actions.clear();
-    follower.tick(Duration::from_secs(59), Offset(0), &mut actions);
+    follower.tick(Duration::from_secs(59), plain(Offset(0)), &mut actions);
     assert!(actions.is_empty());
-    follower.tick(Duration::from_secs(60), Offset(0), &mut actions);
+    follower.tick(Duration::from_secs(60), plain(Offset(0)), &mut actions);
     assert_eq!(actions[0], Action::Close);
 }
 
@@ -423,7 +430,7 @@ fn silence_and_nonsense_end_the_attempt() {
 fn what_an_older_connection_says_is_ignored() {
     let mut follower = Follower::new(address(), introduction(), Purpose::Follow, LinkId(4), Duration::ZERO);
     let mut actions = Vec::new();
-    follower.tick(Duration::ZERO, Offset(0), &mut actions);
+    follower.tick(Duration::ZERO, plain(Offset(0)), &mut actions);
     assert_eq!(actions, [Action::Connect(LinkId(5), address())]);
     actions.clear();
     follower.on(Duration::ZERO, LinkId(4), LinkEvent::Closed, None, &mut actions);
@@ -437,7 +444,7 @@ fn a_load_outlives_its_link() {
     let held = Held { replid: id(b'a'), offset: Offset(9) };
     let mut follower = Follower::new(address(), introduction(), Purpose::Follow, LinkId(0), Duration::ZERO);
     let mut actions = Vec::new();
-    follower.tick(Duration::ZERO, Offset(0), &mut actions);
+    follower.tick(Duration::ZERO, plain(Offset(0)), &mut actions);
     follower.on(Duration::ZERO, LinkId(1), LinkEvent::Connected, None, &mut actions);
     let answers = format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {} 9\r\n$3\r\nabc", id(b'a'));
     follower.on(Duration::ZERO, LinkId(1), LinkEvent::Bytes(answers.as_bytes()), None, &mut actions);
@@ -482,4 +489,33 @@ fn replicas_are_counted_and_given_up() {
         [(ReplicaId(1), GivenUp::TooFarBehind), (ReplicaId(2), GivenUp::TooFarBehind)]
     );
     assert_eq!(replicas.slowest(), Some(Offset(0)));
+}
+
+/// I3: in a group every turn that brought more is acknowledged, once; what the disk holds is told beside it.
+#[test]
+fn a_node_of_a_group_acknowledges_each_turn() {
+    let mut follower = Follower::new(address(), introduction(), Purpose::Follow, LinkId(0), Duration::ZERO);
+    let (now, held) = (Duration::ZERO, Held { replid: id(b'a'), offset: Offset(5) });
+    let mut actions = Vec::new();
+    follower.tick(now, plain(Offset(5)), &mut actions);
+    let said: &[&[u8]] = &[b"+PONG\r\n", b"+OK\r\n+OK\r\n+OK\r\n+OK\r\n", b"+OK 70\r\n", b"+CONTINUE\r\n"];
+    follower.on(now, LinkId(1), LinkEvent::Connected, Some(held), &mut actions);
+    for bytes in said {
+        follower.on(now, LinkId(1), LinkEvent::Bytes(bytes), Some(held), &mut actions);
+    }
+    assert!(actions.contains(&Action::Met(Offset(70))), "I10: it is told how far the master is: {actions:?}");
+    let mut acknowledged = |applied: u64, synced: Option<u64>| {
+        let counted = Some(Counted { epoch: Epoch(3), synced: synced.map(Offset) });
+        let mut actions = Vec::new();
+        follower.end_of_turn(now, Ack { applied: Offset(applied), counted }, &mut actions);
+        let sent = actions.into_iter().map(|action| match action {
+            Action::Send(bytes) => String::from_utf8(bytes).expect("text").replace("\r\n", " "),
+            other => panic!("{other:?}"),
+        });
+        sent.collect::<String>()
+    };
+    assert_eq!(acknowledged(5, None), "*5 $8 REPLCONF $3 ACK $1 5 $5 EPOCH $1 3 ");
+    assert_eq!(acknowledged(5, None), "");
+    assert_eq!(acknowledged(9, Some(5)), "*7 $8 REPLCONF $3 ACK $1 9 $4 FACK $1 5 $5 EPOCH $1 3 ");
+    assert_eq!(acknowledged(9, Some(9)), "*7 $8 REPLCONF $3 ACK $1 9 $4 FACK $1 9 $5 EPOCH $1 3 ");
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use quorate_replication::failover::{AtDeadline, Deadline, Failover};
 use quorate_replication::history::Held;
-use quorate_replication::master::{AskedBy, PayloadFraming, Wants};
-use quorate_replication::{Address, Epoch, Offset, ReplId};
+use quorate_replication::master::{AskedBy, PayloadFraming, ReplicaId, Wants};
+use quorate_replication::{Address, Epoch, NodeId, Offset, ReplId};
 use quorate_resp::parse_int;
 
 use crate::blocking::{Timeout, Unit};
@@ -206,13 +206,7 @@ fn replconf(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         let text = String::from_utf8_lossy(value);
         match option.to_ascii_lowercase().as_slice() {
             b"ack" => {
-                if let Some(offset) = parse_int(value).and_then(|offset| u64::try_from(offset).ok())
-                    && call.session.is_replica()
-                {
-                    call.core.replica_acked(call.session, Offset(offset));
-                    call.core.tick_failover(call.db.keyspace());
-                    call.core.standing_changed(call.db.keyspace());
-                }
+                acknowledged(call, pairs);
                 return Ok(Reply::Written);
             }
             b"getack" => return Ok(Reply::Written),
@@ -243,11 +237,22 @@ fn replconf(call: &mut Call<'_>) -> Result<Reply, Refusal> {
                 introduce(call.core, call.session).wants = if wanted == 1 { Wants::DatasetOnly } else { Wants::Stream };
             }
             b"rdb-filter-only" => {}
+            b"quorate-node" => {
+                let node = NodeId::parse(value).ok_or(Refusal::Syntax)?;
+                introduce(call.core, call.session).node = Some(node);
+                call.core.replica_is(ReplicaId(call.session.id.0), node);
+            }
             b"quorate-epoch" => {
                 let epoch = Epoch(text.parse().map_err(|_| Refusal::NotInteger)?);
                 if !call.core.admits_replica_of(epoch) {
                     // I2: whoever was assigned later than this node must not follow it.
                     return Err(Refusal::Text(format!("FENCED this node does not serve epoch {epoch}").into()));
+                }
+                if call.core.role() == NodeRole::Master {
+                    // I10: whoever is not sure of its tail is once it holds this much.
+                    let line = format!("+OK {}\r\n", call.core.stream_position());
+                    call.out.raw(line.as_bytes());
+                    return Ok(Reply::Written);
                 }
             }
             _ => {
@@ -257,6 +262,22 @@ fn replconf(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         }
     }
     Ok(Reply::Ok)
+}
+
+/// `REPLCONF ACK offset [FACK synced] [EPOCH epoch]`.
+fn acknowledged(call: &mut Call<'_>, pairs: &[[&[u8]; 2]]) {
+    let number = |name: &[u8]| {
+        let pair = pairs.iter().find(|[option, _]| option.eq_ignore_ascii_case(name))?;
+        parse_int(pair[1]).and_then(|number| u64::try_from(number).ok())
+    };
+    if let Some(offset) = number(b"ack")
+        && call.session.is_replica()
+    {
+        let (synced, epoch) = (number(b"fack").map(Offset), number(b"epoch").map(Epoch));
+        call.core.replica_acked(call.session, Offset(offset), synced, epoch);
+        call.core.tick_failover(call.db.keyspace());
+        call.core.standing_changed(call.db.keyspace());
+    }
 }
 
 /// `ROLE`: what this node is, and who is at the other ends.

@@ -10,16 +10,18 @@
 //! With `appendfsync always` the replies of a turn wait for its ticket, and so do all later ones: they may have seen what is not
 //! yet on the disk.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use quorate_config::{AppendFsync, ServerConfig};
 use quorate_persist::aof::append::annotation;
 use quorate_persist::aof::manifest::BaseFormat;
 use quorate_persist::rdb::ReplicationPoint;
+use quorate_replication::Offset;
 use quorate_resp::encode_command;
 
 use super::pass::Pass;
-use super::{DiskTask, Incr, LogPlan, LogSizes, Release};
+use super::{DiskTask, Incr, LogPlan, LogSizes};
 use crate::core::Core;
 use crate::effect::{Level, Shutdown};
 use crate::{Effect, Now};
@@ -44,6 +46,9 @@ pub(super) struct Log {
     since_rewrite: u64,
     tickets: u64,
     confirmed: u64,
+    /// Where the stream stood behind the bytes of each ticket that is not confirmed, and behind those of the last that is.
+    marks: VecDeque<(u64, Offset)>,
+    synced: Offset,
     annotated_at: Option<Duration>,
     /// The history and epoch that the last annotation named.
     named: Option<([u8; 40], u64)>,
@@ -81,10 +86,27 @@ impl Log {
 
     pub fn confirmed(&mut self, ticket: u64) {
         self.confirmed = self.confirmed.max(ticket);
+        while let Some((_, at)) = self.marks.pop_front_if(|(of, _)| *of <= ticket) {
+            self.synced = at;
+        }
+    }
+
+    pub fn confirmed_ticket(&self) -> u64 {
+        self.confirmed
+    }
+
+    pub fn synced(&self) -> Offset {
+        self.synced
+    }
+
+    /// Is every file of it in place?
+    pub fn is_whole(&self) -> bool {
+        self.state == State::On
     }
 
     /// The log tells of a dataset that is gone: it starts anew.
     pub fn dataset_replaced(&mut self) {
+        (self.marks, self.synced) = (VecDeque::new(), Offset(0));
         if self.is_on() {
             self.state = State::Starting { open: false };
             self.wanted = true;
@@ -169,11 +191,11 @@ impl Core {
         }
     }
 
-    /// The turn's stream, before anybody else gets it: the AOF's bytes.
-    pub(crate) fn append(&mut self, stream: &[u8]) -> Release {
+    /// The turn's stream, before anybody else gets it: the AOF's bytes. Returns the ticket that replies wait for.
+    pub(crate) fn append(&mut self, stream: &[u8]) -> Option<u64> {
         if self.persistence.log.writes() && !stream.is_empty() {
             let bytes = self.annotated(stream);
-            self.append_bytes(bytes);
+            self.append_bytes(bytes, stream);
         }
         self.pass_tasks();
         if std::mem::take(&mut self.persistence.log.switching) {
@@ -183,16 +205,22 @@ impl Core {
             self.persistence.log.since_rewrite = 0;
             self.begin_file(stream);
         }
+        // A ticket that the group's acknowledgements need holds no reply: the commit does.
         let log = &self.persistence.log;
-        if log.confirmed < log.tickets { Release::After(log.tickets) } else { Release::Now }
+        let waits = log.confirmed < log.tickets && self.config.appendfsync == AppendFsync::Always;
+        waits.then_some(log.tickets)
     }
 
-    fn append_bytes(&mut self, bytes: Vec<u8>) {
+    /// `stream` is the turn's, which ends with these bytes.
+    fn append_bytes(&mut self, bytes: Vec<u8>, stream: &[u8]) {
+        let (always, end) = (self.log_syncs_first(), self.end_behind(stream.len()));
         let log = &mut self.persistence.log;
         log.sizes.current += bytes.len() as u64;
         log.since_rewrite += bytes.len() as u64;
-        let always = self.config.appendfsync == AppendFsync::Always;
         log.tickets += u64::from(always);
+        if always {
+            log.marks.push_back((log.tickets, end));
+        }
         let ticket = always.then_some(log.tickets);
         self.effects.push(Effect::Disk(DiskTask::Append { bytes, ticket }));
     }
@@ -204,7 +232,7 @@ impl Core {
         encode_command(&mut bytes, &[b"SELECT", point.db.to_string().as_bytes()]);
         bytes.extend(annotation(&point, epoch.0));
         self.annotated_as(&point, epoch.0);
-        self.append_bytes(bytes);
+        self.append_bytes(bytes, stream);
     }
 
     /// The turn's stream with what says where it stands: now and then, and wherever the history got another name or epoch. A name that is
@@ -240,7 +268,7 @@ impl Core {
 
     /// The log cannot be written. With `always` nothing that waits for it can ever be acknowledged: the process ends, as Redis does.
     pub(super) fn append_failed(&mut self, error: String) {
-        if self.config.appendfsync == AppendFsync::Always && self.config.appendonly {
+        if self.log_syncs_first() && self.config.appendonly {
             self.note(
                 Level::Warning,
                 &format!(

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use quorate_replication::commit::NotAdopted;
 use quorate_replication::fence::{Durable, Refused, Role};
 use quorate_replication::history::Held;
-use quorate_replication::{Address, Epoch};
+use quorate_replication::{Address, Epoch, Offset, VotingConfig};
 
 /// Names a question of the agent, for its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +40,17 @@ pub enum Order {
         epoch: Epoch,
         /// What to be.
         role: Role,
+        /// The copies that a write needs; `None` leaves what was said before.
+        config: Option<VotingConfig>,
+    },
+    /// Take another voting config; to the master, within its epoch (I9).
+    Configure {
+        /// The sentinel's name of the group.
+        group: String,
+        /// The epoch that is going on.
+        epoch: Epoch,
+        /// The config.
+        config: VotingConfig,
     },
     /// Stop writes for at most this long.
     Pause {
@@ -71,9 +83,18 @@ pub struct Report {
     /// Where the node stands after the order.
     pub facts: Facts,
     /// What has to be on disk before the answer leaves (I2); `None` for a node without a group.
-    pub durable: Option<Durable>,
+    pub durable: Option<Keep>,
     /// Why the order was refused.
     pub refused: Option<Denied>,
+}
+
+/// What the node has to remember. Revisions only grow: an older one never replaces a newer one on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keep {
+    /// For `Input::Kept`.
+    pub revision: u64,
+    /// For the state file.
+    pub durable: Durable,
 }
 
 /// Why an order was refused.
@@ -85,6 +106,12 @@ pub enum Denied {
     /// Started without `--group`: a plain node, which has no epochs.
     #[error("this node was started without a group")]
     NoGroup,
+    /// A config was refused (I9).
+    #[error(transparent)]
+    Config(#[from] NotAdopted),
+    /// It restarted since and may lack what it acknowledged (I10): another epoch has to begin, with promises.
+    #[error("the node was the master of epoch {0} and may have lost its tail")]
+    TailUnsure(Epoch),
     /// What the dataset is will be known when it is loaded.
     #[error("the dataset is being loaded")]
     Loading,
@@ -131,4 +158,14 @@ pub struct Facts {
     pub paused: bool,
     /// `replica-priority`.
     pub priority: u32,
+    /// The version of the config in force; of a replica, of the one that it was told.
+    pub config_version: u64,
+    /// What W voters hold, as a master knows it.
+    pub committed: Offset,
+    /// Can it acknowledge by fsync?
+    pub fsync_acks: bool,
+    /// May it have acknowledged more than it holds (I10)?
+    pub tail_unsure: bool,
+    /// Bytes of its own that it dropped when it last left a history (I12).
+    pub dropped_tail: u64,
 }

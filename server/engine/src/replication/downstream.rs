@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use quorate_keyspace::DbIndex;
 use quorate_persist::rdb::ReplicationPoint;
+use quorate_replication::commit::Copy;
 use quorate_replication::framing::MARK_BYTES;
 use quorate_replication::history::{Held, Reason, Verdict};
 use quorate_replication::master::{AskedBy, GivenUp, PayloadFraming, ReplicaId, StreamBegins};
@@ -23,6 +24,9 @@ use crate::{Closing, SessionId};
 const PAYLOAD_WAITING: usize = 4 << 20;
 /// A sign of life for whoever waits for a snapshot, once in this time. Source: Redis, replicationCron.
 const NEWLINE_PERIOD: Duration = Duration::from_secs(1);
+
+/// A master of a group that wrote nothing for so long says that it lives. Bound: at ten ticks a second a replica hears it every 300 ms.
+const QUIET_MOST: Duration = Duration::from_millis(200);
 
 /// A snapshot that is being sent to replicas.
 #[derive(Debug)]
@@ -45,7 +49,11 @@ impl Core {
         self.replication.history.record(self.config.repl_backlog_size);
         let (id, now) = (replica_id(session), self.now.mono);
         let verdict = self.replication.history.psync(held);
-        self.replication.replicas.introduce(id, &peer_ip(session), now).asked_by = by;
+        let shared = held.and_then(|held| self.replication.history.shared_with(held));
+        let replica = self.replication.replicas.introduce(id, &peer_ip(session), now);
+        replica.asked_by = by;
+        // Whoever belongs to a group is told what of its history is not ours (I12).
+        replica.shared = shared.filter(|_| replica.node.is_some() && verdict == Verdict::Full(Reason::Diverged));
         self.replication.replicas.asked(id, verdict, now);
         session.kind = Kind::Replica(Box::new(Peer {}));
         self.replication.alone_since = None;
@@ -82,7 +90,9 @@ impl Core {
             let asked_by = self.replication.replicas.get(id).map(|one| one.asked_by);
             let mut text = String::new();
             if asked_by == Some(AskedBy::Psync) {
-                text = format!("+FULLRESYNC {} {}\r\n", held.replid, held.offset);
+                let shared = self.replication.replicas.get(id).and_then(|one| one.shared);
+                let shared = shared.map_or(String::new(), |shared| format!(" {shared}"));
+                text = format!("+FULLRESYNC {} {}{shared}\r\n", held.replid, held.offset);
             }
             match framing {
                 PayloadFraming::Mark => text += &format!("$EOF:{}\r\n", String::from_utf8_lossy(&mark)),
@@ -154,8 +164,18 @@ impl Core {
         }
     }
 
-    /// `REPLCONF ACK`.
-    pub(crate) fn replica_acked(&mut self, session: &mut Session, offset: Offset) {
+    /// `REPLCONF ACK`; `synced` is what the replica's disk holds, if it acknowledges by that, `epoch` makes it count (I2).
+    pub(crate) fn replica_acked(
+        &mut self,
+        session: &mut Session,
+        offset: Offset,
+        synced: Option<Offset>,
+        epoch: Option<Epoch>,
+    ) {
+        if let Some(epoch) = epoch {
+            let copy = Copy { received: offset, held: synced.unwrap_or(offset), synced: synced.unwrap_or(Offset(0)) };
+            self.count_ack(replica_id(session), epoch, copy);
+        }
         let now = self.now.mono;
         if self.replication.replicas.ack(replica_id(session), offset, now) == StreamBegins::Yes {
             self.log(Level::Notice, format!("replica {} is online", session.peer));
@@ -176,6 +196,7 @@ impl Core {
     /// A replica's session ended.
     pub(crate) fn replica_gone(&mut self, session: &Session) {
         self.replication.replicas.remove(replica_id(session));
+        self.uncount(replica_id(session));
         if self.replication.replicas.is_empty() {
             self.replication.alone_since = Some(self.now.mono);
         }
@@ -200,6 +221,7 @@ impl Core {
 
     fn cut_replica(&mut self, id: ReplicaId) {
         self.replication.replicas.remove(id);
+        self.uncount(id);
         let id = SessionId(id.0);
         if let Some(mut session) = self.sessions.take(id) {
             if session.is_replica() {
@@ -212,7 +234,12 @@ impl Core {
     pub(super) fn tick_downstream(&mut self) {
         let now = self.now.mono;
         let sessions = &self.sessions;
-        self.replication.replicas.retain(|id| sessions.get(SessionId(id.0)).is_some());
+        let gone: Vec<ReplicaId> =
+            self.replication.replicas.ids().into_iter().filter(|id| sessions.get(SessionId(id.0)).is_none()).collect();
+        for id in gone {
+            self.replication.replicas.remove(id);
+            self.uncount(id);
+        }
         let pings = Duration::from_secs(self.config.repl_ping_replica_period_s.into());
         let timeout = Duration::from_secs(self.config.repl_timeout_s.into());
         let limit = Some(self.config.client_output_buffer_limit.replica.hard_bytes).filter(|limit| *limit > 0);
@@ -234,7 +261,9 @@ impl Core {
             }
         }
         let is_source = !self.replication.is_following() && !self.replication.replicas.is_empty() && !self.is_paused();
-        if is_source && now >= self.replication.pinged_at + pings {
+        // The replicas of a group are asked by the sentinels whether they still hear their master: they have to know within a fraction of a second.
+        let quiet = self.replication.fence.is_some() && now >= self.replication.wrote_at + QUIET_MOST;
+        if is_source && (quiet || now >= self.replication.pinged_at + pings) {
             self.replication.pinged_at = now;
             self.propagation.append_raw(b"*1\r\n$4\r\nPING\r\n");
         }

@@ -1,13 +1,14 @@
 //! What this node tells of its replication: INFO, ROLE, the agent's report.
 
 use std::fmt::Write as _;
+use std::sync::PoisonError;
 use std::time::Duration;
 
-use quorate_replication::Address;
 use quorate_replication::failover::Failover;
 use quorate_replication::fence::Fence;
 use quorate_replication::follower::Phase;
 use quorate_replication::master::Replica;
+use quorate_replication::{Address, Commit, NodeId};
 
 use super::{Facts, NodeRole};
 use crate::core::Core;
@@ -52,6 +53,11 @@ impl Core {
             loading: self.standing.loading,
             paused: self.is_paused(),
             priority: self.config.replica_priority,
+            config_version: self.config_version(),
+            committed: replication.committed(),
+            fsync_acks: self.config.appendonly,
+            tail_unsure: replication.data_known && !replication.quorum.tail.is_sure(),
+            dropped_tail: replication.quorum.dropped_tail,
         }
     }
 
@@ -188,9 +194,38 @@ impl Core {
             facts.promised,
             facts.data_epoch,
             u8::from(facts.data_known),
-            self.replication.node_id,
+            self.replication.quorum.node.map_or(String::new(), |node| node.to_string()),
             self.config.agent_port(),
         );
+        if !facts.group.is_empty() {
+            self.info_quorum(text, &facts);
+        }
+    }
+
+    fn info_quorum(&self, text: &mut String, facts: &Facts) {
+        let config = &self.replication.quorum.config;
+        let voters: Vec<&str> = config.voters().iter().map(NodeId::as_str).collect();
+        let lease = self.replication.lease();
+        let lease = lease.lock().unwrap_or_else(PoisonError::into_inner).remaining(facts.epoch, (self.host.clock)());
+        let _ = write!(
+            text,
+            "quorate_durability:{}\r\nquorate_copies:{}\r\nquorate_config_version:{}\r\nquorate_committed_offset:{}\r\n\
+             quorate_lease_ms:{}\r\nquorate_tail_unsure:{}\r\nquorate_dropped_tail:{}\r\nquorate_voters:{}\r\n",
+            if config.is_quorum() { "quorum" } else { "async" },
+            config.copies(),
+            facts.config_version,
+            facts.committed,
+            lease.as_millis(),
+            u8::from(facts.tail_unsure),
+            facts.dropped_tail,
+            voters.join(","),
+        );
+    }
+
+    /// The version of the config in force; of a node that is no master, of the one that it was told.
+    fn config_version(&self) -> u64 {
+        let quorum = &self.replication.quorum;
+        quorum.commit.as_ref().map_or(quorum.config.version(), Commit::in_force)
     }
 }
 

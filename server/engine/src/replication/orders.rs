@@ -6,11 +6,13 @@
 use std::time::Duration;
 
 use quorate_keyspace::{ExpiryMode, Keyspace};
+use quorate_replication::commit::NotAdopted;
 use quorate_replication::failover::{Candidate, Failover, Next};
-use quorate_replication::fence::{Change, Fence, Refused, Standing};
+use quorate_replication::fence::{Change, Fence, Refused, Role, Standing};
 use quorate_replication::follower::{Phase, Purpose};
 use quorate_replication::history::Held;
-use quorate_replication::{Address, Epoch};
+use quorate_replication::tail::Tail;
+use quorate_replication::{Address, Epoch, VotingConfig};
 
 use super::upstream::encode_barrier;
 use super::{Control, Denied, Order, Report, Ticket};
@@ -46,13 +48,42 @@ impl Core {
             }
             Order::Promise { group, epoch } => self.obey(keyspace, |fence| fence.promise(&group, epoch)),
             Order::Assign { .. } if self.standing.loading => Err(Denied::Loading),
-            Order::Assign { group, epoch, role } => self.obey(keyspace, |fence| fence.assign(&group, epoch, role)),
+            Order::Assign { group, epoch, role, config } => self.assign(keyspace, &group, epoch, role, config),
+            Order::Configure { group, epoch, config } => self.configure(&group, epoch, config),
             Order::Pause { group, epoch, timeout } => {
                 self.obey(keyspace, |fence| fence.pause(&group, epoch, now + timeout))
             }
             Order::Resume { group, epoch } => self.obey(keyspace, |fence| fence.resume(&group, epoch)),
         };
         self.answer(ticket, outcome.err());
+    }
+
+    fn assign(
+        &mut self,
+        keyspace: &mut Keyspace,
+        group: &str,
+        epoch: Epoch,
+        role: Role,
+        config: Option<VotingConfig>,
+    ) -> Result<(), Denied> {
+        let is_quorum = config.as_ref().unwrap_or(&self.replication.quorum.config).is_quorum();
+        let is_reborn = self.replication.fence.as_ref().is_some_and(|fence| fence.was_master_of(epoch));
+        if role == Role::Master && is_quorum && is_reborn && !self.replication.quorum.tail.is_sure() {
+            return Err(Denied::TailUnsure(epoch)); // I10
+        }
+        let fence = self.replication.fence.as_ref().ok_or(Denied::NoGroup)?;
+        fence.admits(group, epoch)?;
+        if fence.epoch() != epoch {
+            self.replication.quorum.tail.parted();
+        }
+        // A fresh master begins under it.
+        self.learn_config(config.clone());
+        self.obey(keyspace, |fence| fence.assign(group, epoch, role))?;
+        self.rely();
+        match config.map(|config| self.adopt_config(config)) {
+            None | Some(Ok(()) | Err(Denied::Config(NotAdopted::Older(_)))) => Ok(()), // it was overtaken by a Configure
+            Some(refused) => refused,
+        }
     }
 
     /// Whether an order would be one of the control plane's: REPLICAOF and FAILOVER are refused on a node of a group.
@@ -90,6 +121,8 @@ impl Core {
         self.replication.history.record(self.config.repl_backlog_size);
         self.cut_replicas();
         self.replication.data_known = true;
+        // What this node holds is what the group holds from now on.
+        self.replication.quorum.tail = Tail::Sure;
         self.enter_epoch();
         self.log(Level::Notice, format!("master of history {fresh} from offset {}", self.replication.history.offset()));
         self.standing_changed(keyspace);
@@ -104,7 +137,8 @@ impl Core {
         let lag = Duration::from_secs(lag.into());
         let checked = phase.is_none() && least > 0 && !lag.is_zero();
         // Redis compares whole seconds: a lag of 10.9 s is one of 10.
-        let few = checked && replication.replicas.count_good(self.now.mono, lag + Duration::from_millis(999)) < least;
+        let few = replication.is_cut_off()
+            || checked && replication.replicas.count_good(self.now.mono, lag + Duration::from_millis(999)) < least;
         self.standing.read_only = fenced || (phase.is_some() && self.config.replica_read_only);
         self.standing.stale = fenced || phase.is_some_and(|phase| phase != Phase::Connected);
         self.standing.few_replicas = few;
@@ -204,7 +238,11 @@ impl Core {
         order: impl FnOnce(&mut Fence) -> Result<Change, Refused>,
     ) -> Result<(), Denied> {
         let fence = self.replication.fence.as_mut().ok_or(Denied::NoGroup)?;
+        let before = fence.durable();
         let change = order(fence)?;
+        if fence.durable() != before {
+            self.must_remember();
+        }
         self.change(keyspace, change);
         Ok(())
     }
@@ -219,6 +257,7 @@ impl Core {
             Change::Nothing => {}
             Change::Fence => {
                 let was_master = !self.replication.is_following();
+                self.end_mastership();
                 self.leave_upstream(keyspace);
                 self.cut_replicas();
                 self.end_pause();
@@ -233,6 +272,7 @@ impl Core {
                 self.enter_epoch();
             }
             Change::Demote(master) => {
+                self.end_mastership();
                 self.end_pause();
                 self.follow(keyspace, master);
                 self.close_clients();
@@ -261,6 +301,7 @@ impl Core {
         self.propagation.append_raw(&encode_barrier(epoch));
         self.replication.history.enter_epoch(epoch);
         self.record_stream();
+        self.begin_commit(epoch);
         self.replication.version += 1;
     }
 
@@ -268,6 +309,19 @@ impl Core {
         if self.pause.is_some() {
             self.unpause();
         }
+    }
+
+    /// Another one is or will be the master: what became of the replies that wait is unknown, and their connections say so by ending (I3).
+    fn end_mastership(&mut self) {
+        for id in self.drop_held_replies() {
+            let Some(mut session) = self.sessions.take(id) else { continue };
+            if let Some(blocked) = session.blocked.take() {
+                self.blocking.leave(id, &blocked);
+            }
+            self.close(&mut session, Closing::AfterFlush);
+            self.sessions.put_back(session);
+        }
+        self.end_commit();
     }
 
     /// Most clients leave an old master only when their connection drops: those of clients and subscribers are closed.
@@ -288,7 +342,7 @@ impl Core {
     }
 
     fn answer(&mut self, ticket: Ticket, refused: Option<Denied>) {
-        let durable = self.replication.fence.as_ref().map(Fence::durable);
-        self.effects.push(Effect::Answer { ticket, report: Report { facts: self.facts(), durable, refused } });
+        let report = Box::new(Report { facts: self.facts(), durable: self.keep(), refused });
+        self.effects.push(Effect::Answer { ticket, report });
     }
 }

@@ -3,6 +3,9 @@
 //! A `World` plays the shell for each of its nodes: it carries bytes between their sessions and links, loads payloads, seals snapshots and
 //! answers disk tasks, one turn a node at a time, until nothing moves any more.
 
+mod quorum;
+
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
@@ -13,13 +16,22 @@ use quorate_persist::rdb::seal::{Checksum, Sealer};
 use quorate_replication::fence::{Durable, Role};
 use quorate_replication::follower::LinkId;
 use quorate_replication::history::Held;
-use quorate_replication::{Address, Epoch};
+use quorate_replication::{Address, Epoch, NodeId, VotingConfig};
 use quorate_resp::{Value, encode_command, split_line};
 
 use super::{Control, LinkInput, LinkTask, NodeRole, Order, Report, Ticket};
 use crate::persistence::{DiskDone, DiskTask, PassId, SnapshotTarget};
 use crate::replication::Memory;
 use crate::{Closing, Effect, Engine, Host, Input, Now, Outputs, SessionId, SocketName};
+
+thread_local! {
+    /// What every engine's clock says: the time of the turn, unless a process stood still within one.
+    static CLOCK: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+fn host() -> Host {
+    Host { clock: || CLOCK.get(), ..Host::still() }
+}
 
 /// What happens to a node next.
 enum Event {
@@ -32,6 +44,7 @@ enum Event {
     Loaded(Held, Box<Keyspace>, quorate_persist::rdb::RdbInfo),
     Disk(DiskDone),
     Control(Control),
+    Kept(u64),
     Tick,
 }
 
@@ -71,6 +84,10 @@ struct World {
     carried: usize,
 }
 
+fn node_id(node: usize) -> NodeId {
+    NodeId::parse(format!("{node:040x}").as_bytes()).expect("hexadecimal")
+}
+
 fn port(node: usize) -> u16 {
     7000 + node as u16
 }
@@ -82,10 +99,11 @@ impl World {
 
     fn with(nodes: usize, config: impl Fn(usize) -> ServerConfig) -> World {
         let now = Now { wall: UnixMs(1_700_000_000_000), mono: Duration::from_secs(1) };
+        CLOCK.set(now.mono);
         let mut world = World { nodes: Vec::new(), now, tickets: 0, piece: 4096, cut_after: None, carried: 0 };
         for node in 0..nodes {
             let config = ServerConfig { port: port(node), ..config(node) };
-            let mut engine = Engine::new(config, Host::still(), fastrand::Rng::with_seed(node as u64));
+            let mut engine = Engine::new(config, host(), fastrand::Rng::with_seed(node as u64));
             engine.begin(now);
             let node = Node {
                 engine,
@@ -109,8 +127,8 @@ impl World {
     /// A world of one group, everybody fenced.
     fn group(nodes: usize) -> World {
         let mut world = World::new(nodes);
-        for node in &mut world.nodes {
-            node.engine.core_mut().join_group("main", &"0".repeat(40), Durable::default(), Memory::Lost);
+        for (at, node) in world.nodes.iter_mut().enumerate() {
+            node.engine.core_mut().join_group("main", node_id(at), Durable::default(), Memory::Lost, None);
             node.engine.restored(None);
         }
         world
@@ -155,7 +173,12 @@ impl World {
                 }
                 self.close(at, id);
             }
-            Effect::Answer { ticket, report } => drop(self.nodes[at].answers.insert(ticket, report)),
+            Effect::Answer { ticket, report } => {
+                let kept = report.durable.as_ref().map(|keep| Event::Kept(keep.revision));
+                self.nodes[at].events.extend(kept);
+                self.nodes[at].answers.insert(ticket, *report);
+            }
+            Effect::Keep(keep) => self.nodes[at].events.push_back(Event::Kept(keep.revision)),
             Effect::Log(_, line) => self.nodes[at].log.push(line),
             _ => {}
         }
@@ -320,6 +343,7 @@ impl World {
     fn pass(&mut self, time: Duration) {
         self.now.mono += time;
         self.now.wall = self.now.wall.plus(time);
+        CLOCK.set(self.now.mono);
         for node in self.nodes.iter_mut().filter(|node| node.is_up) {
             node.events.push_back(Event::Tick);
         }
@@ -367,7 +391,11 @@ impl World {
     }
 
     fn assign(&mut self, at: usize, epoch: u64, role: Role) -> Report {
-        self.order(at, Order::Assign { group: "main".into(), epoch: Epoch(epoch), role })
+        self.assign_with(at, epoch, role, None)
+    }
+
+    fn assign_with(&mut self, at: usize, epoch: u64, role: Role, config: Option<VotingConfig>) -> Report {
+        self.order(at, Order::Assign { group: "main".into(), epoch: Epoch(epoch), role, config })
     }
 
     fn assign_master(&mut self, at: usize, epoch: u64) {
@@ -441,6 +469,7 @@ fn feed(engine: &mut Engine, event: Event) {
         Event::Loaded(held, keyspace, info) => engine.feed(Input::Link(LinkInput::Loaded { held, keyspace, info })),
         Event::Disk(done) => engine.feed(Input::Disk(done)),
         Event::Control(control) => engine.feed(Input::Control(control)),
+        Event::Kept(revision) => engine.feed(Input::Kept(revision)),
         Event::Tick => engine.feed(Input::Tick),
     }
 }
@@ -576,7 +605,7 @@ fn a_promise_ends_the_old_epoch() {
     world.settle();
     let report = world.promise(1, 2);
     assert_eq!((report.facts.role, report.facts.link_up), (NodeRole::Fenced, false));
-    assert_eq!(report.durable.map(|durable| durable.promised), Some(Epoch(2)));
+    assert_eq!(report.durable.map(|keep| keep.durable.promised), Some(Epoch(2)));
     world.say(0, "set a 2");
     // Told to follow a master that does not serve epoch 2: it is refused until that master is told, too.
     world.assign_replica(1, 2, 0);

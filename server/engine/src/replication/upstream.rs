@@ -224,22 +224,26 @@ impl Core {
 
     pub(super) fn tick_upstream(&mut self, keyspace: &mut Keyspace) {
         let introduction = self.introduction();
-        let applied = self.stream_position();
+        let ack = self.ack();
         let Some(mut upstream) = self.replication.upstream.take() else { return };
         upstream.follower.introduce_as(introduction);
         let mut actions = Vec::new();
-        upstream.follower.tick(self.now.mono, applied, &mut actions);
+        upstream.follower.tick(self.now.mono, ack, &mut actions);
         self.perform_and_keep(keyspace, upstream, actions);
     }
 
     /// The end of a turn: what was applied is acknowledged if the master asked.
     pub(super) fn acknowledge_upstream(&mut self) {
+        if self.replication.upstream.is_none() {
+            return;
+        }
+        let ack = self.ack();
         let Some(upstream) = &mut self.replication.upstream else { return };
         let mut actions = Vec::new();
         if std::mem::take(&mut self.replication.ack_wanted) {
             upstream.follower.want_ack();
         }
-        upstream.follower.end_of_turn(self.now.mono, self.replication.history.offset(), &mut actions);
+        upstream.follower.end_of_turn(self.now.mono, ack, &mut actions);
         for action in actions {
             if let Action::Send(bytes) = action {
                 self.effects.push(Effect::Link(LinkTask::Send(bytes)));
@@ -270,7 +274,11 @@ impl Core {
             user: some(&config.masteruser),
             password: some(&config.masterauth),
             timeout: Duration::from_secs(config.repl_timeout_s.into()),
-            epoch: self.replication.fence.as_ref().map(quorate_replication::Fence::epoch),
+            member: self
+                .replication
+                .quorum
+                .node
+                .zip(self.replication.fence.as_ref().map(quorate_replication::Fence::epoch)),
         }
     }
 
@@ -332,8 +340,15 @@ impl Core {
                 if self.replication.history.adopt_continue(replid) == Renamed::Yes {
                     self.cut_replicas();
                 }
+                self.replication.quorum.dropping = None;
                 self.log(Level::Notice, format!("partial resync from offset {}", self.replication.history.offset()));
                 self.taken_over();
+                return;
+            }
+            Action::Met(end) => return self.met(end),
+            Action::Diverged(shared) => {
+                let tail = self.stream_position().since(shared);
+                self.replication.quorum.dropping = Some(tail);
                 return;
             }
             Action::Log(line) => return self.log(Level::Warning, line),
@@ -372,6 +387,11 @@ impl Core {
         let epoch = Epoch(info.header.epoch.unwrap_or(0));
         self.replication.history.adopt_full(held, epoch);
         self.replication.data_known = true;
+        if let Some(bytes) = self.replication.quorum.dropping.take() {
+            self.replication.quorum.dropped_tail = bytes;
+            let line = format!("{bytes} bytes of this node's own history were not the master's: dropped");
+            self.log(Level::Warning, line);
+        }
         upstream.forget_unapplied();
         upstream.session.db = DbIndex(info.header.replication.map_or(0, |point| point.db as u16));
         self.cut_replicas();

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use quorate_engine::{Facts, NodeRole};
-use quorate_replication::Address;
+use quorate_replication::commit::{Acks, Durability};
 use quorate_replication::fence::Role;
+use quorate_replication::{Address, NodeId, VotingConfig};
 use quorate_rpc::v1;
 use tonic::Status;
 
@@ -27,8 +28,40 @@ pub(super) fn role(request: &v1::AssignRequest) -> Result<Role, Status> {
     }
 }
 
+/// The voting config that an order carries, if it carries one.
+pub(super) fn config(config: Option<v1::VotingConfig>) -> Result<Option<VotingConfig>, Status> {
+    let Some(config) = config else { return Ok(None) };
+    let copies = config.copies as usize;
+    let durability = match config.durability.as_str() {
+        "async" => Durability::Async,
+        "quorum" => Durability::Quorum { copies },
+        _ => return Err(Status::invalid_argument("durability: async or quorum")),
+    };
+    let voters: Option<Vec<NodeId>> = config.voters.iter().map(|id| NodeId::parse(id.as_bytes())).collect();
+    let voters = voters.ok_or_else(|| Status::invalid_argument("voters: node ids of 40 hexadecimal digits"))?;
+    let acks = if config.ack_fsync { Acks::Synced } else { Acks::Received };
+    let timeout = Some(config.quorum_timeout_ms).filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into()));
+    let config = VotingConfig::new(config.version, durability, voters, acks, timeout);
+    config.map(Some).map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+/// What a report tells of the lease.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Leased {
+    /// The heartbeat's number; 0 for what is no heartbeat.
+    pub renewal: u64,
+    /// How much longer the lease lasts.
+    pub remaining: Duration,
+}
+
 /// The report of a node. `busy` is `None` in an answer of the engine itself: it has just ended its turn.
-pub(super) fn report(node_id: &str, run_id: &str, facts: &Facts, busy: Option<Busy>, now: Duration) -> v1::NodeReport {
+pub(super) fn report(
+    (node_id, run_id): (&str, &str),
+    facts: &Facts,
+    busy: Option<Busy>,
+    leased: Leased,
+    now: Duration,
+) -> v1::NodeReport {
     let role = match facts.role {
         NodeRole::Master => v1::NodeRole::Master,
         NodeRole::Replica => v1::NodeRole::Replica,
@@ -57,6 +90,12 @@ pub(super) fn report(node_id: &str, run_id: &str, facts: &Facts, busy: Option<Bu
         paused: facts.paused,
         busy_ms: busy.map_or(0, |busy| busy.since.as_millis() as u64),
         priority: facts.priority,
-        ..v1::NodeReport::default()
+        config_version: facts.config_version,
+        committed_offset: facts.committed.0,
+        renewal: leased.renewal,
+        lease_remaining_ms: leased.remaining.as_millis() as u64,
+        fsync_acks: facts.fsync_acks,
+        dropped_tail: facts.dropped_tail,
+        tail_unsure: facts.tail_unsure,
     }
 }

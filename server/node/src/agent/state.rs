@@ -7,11 +7,15 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use quorate_engine::Keep;
 use quorate_replication::fence::{Durable, Role};
+use quorate_replication::tail::{BootId, Holds};
 use quorate_replication::{Address, Epoch};
 
 const FILE: &str = "quorate-node.state";
-const FORMAT: &str = "1";
+/// Format 1 did not tell what acknowledgements rely on.
+const FORMAT: &str = "2";
+const FORMAT_BEFORE: &str = "1";
 
 /// The file, and what it holds.
 #[derive(Debug)]
@@ -20,6 +24,8 @@ pub struct StateFile {
     directory: PathBuf,
     node_id: String,
     kept: Durable,
+    /// The revision of `kept`, as the engine of this process counts.
+    revision: u64,
 }
 
 /// Was there a file?
@@ -43,11 +49,12 @@ impl StateFile {
                         path.display()
                     ))
                 })?;
-                Ok((StateFile { path, directory: directory.to_owned(), node_id, kept }, Kept::Found))
+                Ok((StateFile { path, directory: directory.to_owned(), node_id, kept, revision: 0 }, Kept::Found))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let node_id = fresh_id.to_owned();
-                let state = StateFile { path, directory: directory.to_owned(), node_id, kept: Durable::default() };
+                let (directory, kept) = (directory.to_owned(), Durable::default());
+                let state = StateFile { path, directory, node_id, kept, revision: 0 };
                 state.write(&state.kept)?;
                 Ok((state, Kept::Fresh))
             }
@@ -65,15 +72,14 @@ impl StateFile {
         &self.kept
     }
 
-    /// Makes `durable` what is on disk, unless something later is. Answers may be handled in another order than the engine gave them.
-    pub fn keep(&mut self, durable: &Durable) -> io::Result<()> {
-        let age = |durable: &Durable| (durable.promised, durable.epoch);
-        if *durable == self.kept || age(durable) < age(&self.kept) {
-            return Ok(());
+    /// Makes `keep` what is on disk, unless something newer is: answers may be handled in another order than the engine gave them. Returns the
+    /// revision that is on disk now.
+    pub fn keep(&mut self, keep: &Keep) -> io::Result<u64> {
+        if keep.revision > self.revision {
+            self.write(&keep.durable)?;
+            (self.kept, self.revision) = (keep.durable.clone(), keep.revision);
         }
-        self.write(durable)?;
-        self.kept = durable.clone();
-        Ok(())
+        Ok(self.revision)
     }
 
     fn write(&self, durable: &Durable) -> io::Result<()> {
@@ -92,14 +98,22 @@ fn render(node_id: &str, durable: &Durable) -> String {
         Some(Role::Master) => "master".to_owned(),
         Some(Role::Replica(master)) => format!("replica {} {}", master.port, master.host),
     };
+    let holds = match durable.holds {
+        Holds::Memory => "memory".to_owned(),
+        Holds::Log(boot) => format!("log {boot}"),
+        Holds::Disk => "disk".to_owned(),
+    };
     let Durable { promised, epoch, .. } = durable;
-    format!("format {FORMAT}\nnode_id {node_id}\npromised_epoch {promised}\nepoch {epoch}\ntold {told}\nend\n")
+    format!(
+        "format {FORMAT}\nnode_id {node_id}\npromised_epoch {promised}\nepoch {epoch}\ntold {told}\nholds {holds}\nend\n"
+    )
 }
 
 fn parse(text: &str) -> Option<(String, Durable)> {
     let mut lines = text.lines();
     let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(' ');
-    if field("format")? != FORMAT {
+    let format = field("format")?;
+    if format != FORMAT && format != FORMAT_BEFORE {
         return None;
     }
     let node_id = field("node_id")?.to_owned();
@@ -114,34 +128,56 @@ fn parse(text: &str) -> Option<(String, Durable)> {
             Some(Role::Replica(Address::new(host, port.parse().ok()?)))
         }
     };
+    let holds = match format {
+        FORMAT_BEFORE => Holds::Memory,
+        _ => match field("holds")? {
+            "memory" => Holds::Memory,
+            "disk" => Holds::Disk,
+            log => Holds::Log(BootId::parse(log.strip_prefix("log ")?)?),
+        },
+    };
     let whole = lines.next() == Some("end") && well_formed && epoch <= promised;
-    whole.then_some((node_id, Durable { promised, epoch, told }))
+    whole.then_some((node_id, Durable { promised, epoch, told, holds }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn durable(promised: u64, epoch: u64, told: Option<Role>) -> Durable {
-        Durable { promised: Epoch(promised), epoch: Epoch(epoch), told }
+    fn keep(revision: u64, promised: u64, told: Option<Role>, holds: Holds) -> Keep {
+        let durable = Durable { promised: Epoch(promised), epoch: Epoch(2), told, holds };
+        Keep { revision, durable }
     }
 
+    /// I2, I10: what is remembered survives, and nothing older ever replaces it.
     #[test]
     fn a_promise_survives_and_an_older_one_never_replaces_it() {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut state, kept) = StateFile::open(dir.path(), &"a".repeat(40)).expect("a new file");
         assert_eq!((kept, state.kept()), (Kept::Fresh, &Durable::default()));
         let replica = Some(Role::Replica(Address::new("::1", 7001)));
-        state.keep(&durable(3, 2, replica.clone())).expect("written");
-        state.keep(&durable(2, 2, Some(Role::Master))).expect("older: nothing to do");
-        let (again, kept) = StateFile::open(dir.path(), &"b".repeat(40)).expect("the same file");
-        assert_eq!((kept, again.node_id()), (Kept::Found, "a".repeat(40).as_str()));
-        assert_eq!(*again.kept(), durable(3, 2, replica));
+        for (revision, holds) in [(3, Holds::Log(BootId(9))), (5, Holds::Disk), (6, Holds::Memory)] {
+            let newest = keep(revision, 3, replica.clone(), holds);
+            assert_eq!(state.keep(&newest).expect("written"), revision);
+            let older = keep(revision - 1, 2, Some(Role::Master), Holds::Disk);
+            assert_eq!(state.keep(&older).expect("nothing to do"), revision);
+            let (again, kept) = StateFile::open(dir.path(), &"b".repeat(40)).expect("the same file");
+            assert_eq!((kept, again.node_id()), (Kept::Found, "a".repeat(40).as_str()));
+            assert_eq!(*again.kept(), newest.durable);
+        }
+    }
+
+    #[test]
+    fn a_file_of_the_format_before_is_read() {
+        let id = "a".repeat(40);
+        let text = format!("format 1\nnode_id {id}\npromised_epoch 3\nepoch 2\ntold master\nend\n");
+        let (_, durable) = parse(&text).expect("whole");
+        assert_eq!(durable, keep(0, 3, Some(Role::Master), Holds::Memory).durable);
     }
 
     #[test]
     fn a_damaged_file_stops_the_node() {
-        let whole = render(&"a".repeat(40), &durable(3, 2, Some(Role::Master)));
+        let whole = render(&"a".repeat(40), &keep(1, 3, Some(Role::Master), Holds::Log(BootId(9))).durable);
         assert!(parse(&whole).is_some());
         for cut in 0..whole.len() - 1 {
             assert!(parse(&whole[..cut]).is_none(), "cut at {cut}");

@@ -32,6 +32,11 @@ fn facts(fence: &Fence) -> Facts {
         loading: false,
         paused: false,
         priority: 100,
+        config_version: 0,
+        committed: Offset(0),
+        fsync_acks: false,
+        tail_unsure: false,
+        dropped_tail: 0,
     }
 }
 
@@ -50,33 +55,39 @@ fn node(secret: &str) -> Node {
     let port = listener.local_addr().expect("bound").port();
     let fence = Fence::boot("main", Durable::default(), Epoch(0));
     let vitals = Arc::new(Vitals::new(clock, facts(&fence)));
-    let (orders, engine) = std::sync::mpsc::channel::<Control>();
+    let (orders, engine) = std::sync::mpsc::channel::<Mail>();
+    let lease = Arc::new(Mutex::new(Lease::new(1)));
     let settings = Settings {
         listeners: vec![listener],
         secret: secret.into(),
         run_id: "b".repeat(40),
         state,
         vitals: Arc::clone(&vitals),
+        lease,
     };
-    let agent =
-        Agent::start(settings, move |control| orders.send(control).expect("the stand-in runs")).expect("started");
+    let agent = Agent::start(settings, move |mail| orders.send(mail).expect("the stand-in runs")).expect("started");
     let seen = Arc::clone(&vitals);
     std::thread::spawn(move || stand_in(fence, &engine, &agent, &seen));
     Node { path: dir.path().to_owned(), _dir: dir, port, vitals }
 }
 
-fn stand_in(mut fence: Fence, orders: &std::sync::mpsc::Receiver<Control>, agent: &Agent, vitals: &Vitals) {
-    for Control { ticket, order } in orders {
+fn stand_in(mut fence: Fence, orders: &std::sync::mpsc::Receiver<Mail>, agent: &Agent, vitals: &Vitals) {
+    let mut revision = 0;
+    for mail in orders {
+        let Mail::Control(Control { ticket, order }) = mail else { continue };
         let outcome = match order {
             Order::Promise { group, epoch } => fence.promise(&group, epoch),
-            Order::Assign { group, epoch, role } => fence.assign(&group, epoch, role),
+            Order::Assign { group, epoch, role, .. } => fence.assign(&group, epoch, role),
+            Order::Configure { .. } => Ok(Change::Nothing),
             Order::Pause { group, epoch, timeout } => fence.pause(&group, epoch, timeout),
             Order::Resume { group, epoch } => fence.resume(&group, epoch),
             Order::Describe | Order::CatchUp { .. } => Ok(Change::Nothing),
         };
         let refused = outcome.err().map(Denied::Fence);
         vitals.publish(facts(&fence));
-        agent.answer(ticket, Report { facts: facts(&fence), durable: Some(fence.durable()), refused });
+        revision += 1;
+        let durable = Some(Keep { revision, durable: fence.durable() });
+        agent.answer(ticket, Report { facts: facts(&fence), durable, refused });
     }
 }
 
@@ -181,9 +192,9 @@ async fn a_busy_engine_is_reported_and_not_waited_for() {
     while client.describe(v1::DescribeRequest {}).await.expect("described").into_inner().busy_ms < 20 {
         assert!(clock() < deadline);
     }
-    node.vitals.turn_ends(Offset(77));
+    node.vitals.turn_ends(Offset(77), Offset(70));
     let report = client.describe(v1::DescribeRequest {}).await.expect("described").into_inner();
-    assert_eq!((report.busy_ms, report.offset), (0, 77));
+    assert_eq!((report.busy_ms, report.offset, report.committed_offset), (0, 77, 70));
 }
 
 #[tokio::test]
@@ -201,4 +212,31 @@ async fn heartbeats_come_by_the_clock_and_at_each_change() {
     client.promise(promise(3)).await.expect("promised");
     let beat = tokio::time::timeout(Duration::from_secs(20), beats.message()).await.expect("at once");
     assert_eq!(beat.expect("alive").expect("a beat").promised_epoch, 3);
+}
+
+/// I7, I8: a heartbeat asks for the lease from when it was sent; a grant is for the master of the epoch and needs no engine.
+#[tokio::test]
+async fn a_lease_is_granted_for_a_heartbeat() {
+    let node = node("");
+    let mut client = connect(node.port).await;
+    client.assign(assign(4, v1::NodeRole::Master, "", 0)).await.expect("assigned");
+    let mut beats = client.heartbeats(v1::HeartbeatsRequest { period_ms: 20 }).await.expect("a stream").into_inner();
+    let beat = beats.message().await.expect("alive").expect("a beat");
+    assert!(beat.renewal > 0 && beat.lease_remaining_ms == 0, "{beat:?}");
+    let next = beats.message().await.expect("alive").expect("a beat");
+    assert!(next.renewal > beat.renewal);
+    let grant = |epoch, renewal| v1::GrantRequest { group: "main".into(), epoch, renewal, lease_ms: 60_000 };
+    let refused = client.grant(grant(3, beat.renewal)).await.expect_err("another epoch");
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    let refused = client.grant(grant(4, beat.renewal + 1000)).await.expect_err("no such heartbeat");
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    node.vitals.turn_begins(clock()); // the engine is busy
+    let report = client.grant(grant(4, beat.renewal)).await.expect("granted").into_inner();
+    assert!((1..=57_000).contains(&report.lease_remaining_ms), "T less ε: {}", report.lease_remaining_ms);
+    assert_eq!(report.renewal, 0, "an answer is no heartbeat");
+    let release = v1::ReleaseRequest { group: "main".into(), epoch: 4 };
+    let report = client.release(release).await.expect("released").into_inner();
+    assert_eq!(report.lease_remaining_ms, 0);
+    let refused = client.grant(grant(4, next.renewal)).await.expect_err("released since");
+    assert_eq!(refused.code(), Code::FailedPrecondition);
 }

@@ -16,6 +16,7 @@ pub struct Vitals {
     /// Microseconds since the start at which the turn began; 0: the engine waits for work.
     turn_began_us: AtomicU64,
     offset: AtomicU64,
+    committed: AtomicU64,
     facts: Mutex<Arc<Facts>>,
     changes: watch::Sender<()>,
 }
@@ -31,8 +32,10 @@ impl Vitals {
     /// `clock` is the one that the engine's times come from.
     pub fn new(clock: fn() -> Duration, facts: Facts) -> Vitals {
         let offset = AtomicU64::new(facts.held.offset.0);
+        let committed = AtomicU64::new(facts.committed.0);
         let (changes, _) = watch::channel(());
-        Vitals { clock, turn_began_us: AtomicU64::new(0), offset, facts: Mutex::new(Arc::new(facts)), changes }
+        let facts = Mutex::new(Arc::new(facts));
+        Vitals { clock, turn_began_us: AtomicU64::new(0), offset, committed, facts, changes }
     }
 
     /// A turn begins at `now`.
@@ -40,9 +43,10 @@ impl Vitals {
         self.turn_began_us.store((now.as_micros() as u64).max(1), Ordering::Relaxed);
     }
 
-    /// A turn has ended with the dataset at `offset`.
-    pub fn turn_ends(&self, offset: Offset) {
+    /// A turn has ended with the dataset at `offset`, of which so much is committed.
+    pub fn turn_ends(&self, offset: Offset, committed: Offset) {
         self.offset.store(offset.0, Ordering::Relaxed);
+        self.committed.store(committed.0, Ordering::Relaxed);
         self.turn_began_us.store(0, Ordering::Relaxed);
     }
 
@@ -62,6 +66,7 @@ impl Vitals {
         let facts = Arc::clone(&self.facts.lock().unwrap_or_else(PoisonError::into_inner));
         let mut facts = Facts::clone(&facts);
         facts.held.offset = facts.held.offset.max(Offset(self.offset.load(Ordering::Relaxed)));
+        facts.committed = Offset(self.committed.load(Ordering::Relaxed));
         let since = match self.turn_began_us.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
             began => self.now().saturating_sub(Duration::from_micros(began)),

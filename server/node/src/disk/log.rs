@@ -31,6 +31,24 @@ enum Job {
     Barrier(Sender<()>),
 }
 
+/// How the log is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Policy {
+    /// `appendfsync`.
+    pub fsync: AppendFsync,
+    /// May bytes wait in memory while a sync runs?
+    pub waiting: Waiting,
+}
+
+/// May bytes of the log wait in memory?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// For a running sync, as in Redis.
+    Briefly,
+    /// Never: a node of a group acknowledges what it has written (I10).
+    Never,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct LogFile {
@@ -50,19 +68,16 @@ pub(super) struct LogFile {
 
 impl LogFile {
     /// Goes on at the end of `file`, which has `size` bytes.
-    pub fn open(
-        file: File,
-        size: u64,
-        policy: AppendFsync,
-        mailbox: Mailbox,
-        gauge: Arc<Gauge>,
-    ) -> io::Result<LogFile> {
+    pub fn open(file: File, size: u64, policy: Policy, mailbox: Mailbox, gauge: Arc<Gauge>) -> io::Result<LogFile> {
         let file = Arc::new(file);
         let (jobs, work) = channel();
         let (for_thread, mail) = (Arc::clone(&file), mailbox.clone());
         let thread =
             std::thread::Builder::new().name("aof".into()).spawn(move || run(&work, &for_thread, size, &mail))?;
-        let flusher = Flusher::new(of(policy), host::clock());
+        let mut flusher = Flusher::new(of(policy.fsync), host::clock());
+        if policy.waiting == Waiting::Never {
+            flusher.never_postpone();
+        }
         let waiting = Vec::new();
         Ok(LogFile { file, size, waiting, flusher, failing: false, handed_over: false, jobs, thread, mailbox, gauge })
     }
@@ -249,6 +264,10 @@ mod tests {
 
     use super::*;
 
+    fn policy(fsync: AppendFsync) -> Policy {
+        Policy { fsync, waiting: Waiting::Briefly }
+    }
+
     fn mailbox() -> (Mailbox, Mails<Mail>, mio::Poll) {
         let poll = mio::Poll::new().expect("a poll");
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a waker");
@@ -269,7 +288,7 @@ mod tests {
         let path = dir.path().join("log");
         let file = File::options().create(true).append(true).open(&path).expect("a file");
         let (mailbox, mails, _poll) = mailbox();
-        let mut log = LogFile::open(file, 0, AppendFsync::No, mailbox, Arc::default()).expect("a thread");
+        let mut log = LogFile::open(file, 0, policy(AppendFsync::No), mailbox, Arc::default()).expect("a thread");
         let mut expected = Vec::new();
         for ticket in 1..=200_u64 {
             // The policy changes back and forth: the order of bytes is that of the calls.
@@ -293,7 +312,8 @@ mod tests {
         let full = || File::options().append(true).open("/dev/full").expect("Linux has /dev/full");
         let (mailbox, mails, _poll) = mailbox();
         let gauge: Arc<Gauge> = Arc::default();
-        let mut log = LogFile::open(full(), 0, AppendFsync::Everysec, mailbox, Arc::clone(&gauge)).expect("a thread");
+        let mut log =
+            LogFile::open(full(), 0, policy(AppendFsync::Everysec), mailbox, Arc::clone(&gauge)).expect("a thread");
         log.append(b"set k v".to_vec(), None);
         log.tick(host::clock(), false);
         let told = next(&mails);

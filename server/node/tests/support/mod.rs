@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod hand;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -100,6 +102,32 @@ impl Server {
     pub fn kill(&mut self) {
         let _gone = self.child.kill();
         let _status = self.child.wait();
+    }
+
+    /// Freezes it: returns when every thread of it stands still.
+    pub fn freeze(&self) {
+        self.signal(rustix::process::Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.child.id());
+        wait_until(|| {
+            for task in std::fs::read_dir(&tasks).map_err(|error| error.to_string())?.flatten() {
+                let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                // The state stands behind the name in parentheses. Source: man 5 proc.
+                if !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')) {
+                    return Err(format!("it still runs: {stat}"));
+                }
+            }
+            Ok(())
+        });
+    }
+
+    /// Lets it go on after [`Server::freeze`].
+    pub fn thaw(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("a child of ours");
     }
 
     /// Starts it again on the same directory, after [`Server::kill`].
@@ -204,6 +232,21 @@ impl Client {
     pub fn closed(&mut self) -> bool {
         let mut piece = [0; 64];
         self.unread.is_empty() && matches!(self.stream.read(&mut piece), Ok(0) | Err(_))
+    }
+
+    /// Does it stay silent for so long?
+    pub fn silent_for(&mut self, time: Duration) -> bool {
+        let mut piece = [0; 64 << 10];
+        self.stream.set_read_timeout(Some(time)).expect("a timeout");
+        let read = self.stream.read(&mut piece);
+        self.stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        match read {
+            Ok(count) => {
+                self.unread.extend_from_slice(&piece[..count]);
+                false
+            }
+            Err(error) => matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut),
+        }
     }
 
     /// Reads a reply.

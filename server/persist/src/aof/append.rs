@@ -54,6 +54,7 @@ pub struct Flusher {
     postponed_at: Option<Duration>,
     failed_at: Option<Duration>,
     delayed_syncs: u64,
+    patience: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,13 @@ impl Flusher {
             postponed_at: None,
             failed_at: None,
             delayed_syncs: 0,
+            patience: POSTPONE,
         }
+    }
+
+    /// No write waits for a running sync any more: what is acknowledged has to be in the file (a node of a group, I10).
+    pub fn never_postpone(&mut self) {
+        self.patience = Duration::ZERO;
     }
 
     /// The policy in force.
@@ -117,7 +124,7 @@ impl Flusher {
             (FsyncPolicy::Always, _) => Step::WriteAndSync,
             (FsyncPolicy::Everysec, SyncState::Running) => {
                 let since = *self.postponed_at.get_or_insert(now);
-                if now.saturating_sub(since) < POSTPONE {
+                if now.saturating_sub(since) < self.patience {
                     return Step::Rest;
                 }
                 self.delayed_syncs += 1;
@@ -195,6 +202,17 @@ mod tests {
         flusher.wrote(at(5002));
         assert_eq!(flusher.step(at(6000), 0), Step::Rest);
         assert_eq!(flusher.step(at(6001), 0), Step::Sync);
+    }
+
+    /// I10: a node of a group writes what it is about to acknowledge, whatever the disk is doing.
+    #[test]
+    fn a_write_may_be_told_never_to_wait() {
+        let mut flusher = Flusher::new(FsyncPolicy::Everysec, at(0));
+        flusher.never_postpone();
+        flusher.step(at(0), 9);
+        flusher.wrote(at(0));
+        assert_eq!(flusher.step(at(1000), 0), Step::Sync);
+        assert_eq!(flusher.step(at(1001), 9), Step::Write);
     }
 
     #[test]
