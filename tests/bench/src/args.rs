@@ -7,7 +7,8 @@ use crate::parts::PARTS;
 use crate::server::{Kind, Programs};
 
 /// What is said of the command line when it is not understood.
-pub const USAGE: &str = "Usage: cargo xtask bench [--only PART,…] [--rounds N] [--quick] [--program PATH] [--valkey PATH] [--redis PATH] [--json FILE]";
+pub const USAGE: &str = "Usage: cargo xtask bench [--only PART,…] [--rounds N] [--quick] [--program PATH] [--valkey PATH] [--redis PATH] [--json FILE]
+       cargo xtask bench --instructions [--bless]";
 
 /// What to do.
 #[derive(Debug, Clone)]
@@ -18,10 +19,21 @@ pub struct Args {
     pub rounds: usize,
     /// Small datasets and windows: to see that it works, not to measure.
     pub quick: bool,
+    /// Count instructions instead, and hold them against the checked-in figures, or rewrite those.
+    pub instructions: Option<Figures>,
     /// Write the report here.
     pub json: Option<PathBuf>,
     /// The programs.
     pub programs: Programs,
+}
+
+/// What to do with the checked-in figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Figures {
+    /// More than they say fails.
+    Compare,
+    /// They are rewritten.
+    Bless,
 }
 
 impl Args {
@@ -31,6 +43,7 @@ impl Args {
             only: Vec::new(),
             rounds: 3,
             quick: false,
+            instructions: None,
             json: None,
             programs: Programs { servers: vec![(Kind::Quorate, PathBuf::from("target/release/quorate"))] },
         };
@@ -43,6 +56,8 @@ impl Args {
                 "--only" => args.only = value()?.split(',').map(str::to_owned).collect(),
                 "--rounds" => args.rounds = count(&value()?)?,
                 "--quick" => args.quick = true,
+                "--instructions" => args.instructions = args.instructions.or(Some(Figures::Compare)),
+                "--bless" => args.instructions = Some(Figures::Bless),
                 "--json" => args.json = Some(value()?.into()),
                 "--program" => args.programs.servers[0].1 = value()?.into(),
                 "--valkey" => valkey = path(value()?),
@@ -93,6 +108,18 @@ mod tests {
         let kinds: Vec<Kind> = args.programs.kinds().collect();
         assert_eq!(kinds, [Kind::Quorate, Kind::Valkey]);
         assert_eq!(args.command(), "cargo xtask bench --only strings,many --rounds 5 --quick");
+    }
+
+    #[test]
+    fn blessing_is_a_way_of_counting() {
+        for (line, expected) in [
+            ("--instructions", Some(Figures::Compare)),
+            ("--instructions --bless", Some(Figures::Bless)),
+            ("--bless --instructions", Some(Figures::Bless)),
+            ("", None),
+        ] {
+            assert_eq!(parse(line).unwrap().instructions, expected, "{line}");
+        }
     }
 
     #[test]

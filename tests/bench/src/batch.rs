@@ -2,7 +2,7 @@
 //!
 //! A pattern is a command's words, separated by blanks. A word may hold, at its end or in the middle:
 //! `%k` 12 digits, uniform below `keys` · `%m` 12 digits, uniform below `members` · `%i` the same as a whole number without leading zeros ·
-//! `%s` a counter over all commands, below `keys` · `%q`, `%r`, `%j` the counter divided by `each`, its remainder, and that as a whole
+//! `%n` a counter over all commands, `%s` the same below `keys` (it begins again) · `%q`, `%r`, `%j` the counter divided by `each`, its remainder, and that as a whole
 //! number · `%v` the value. Redrawing costs the generator some nanoseconds a command, and the random keys neither repeat nor fill its cache, as a
 //! long list of commands would.
 
@@ -57,6 +57,7 @@ impl Space {
 enum Draw {
     Below { count: u64, base: u64 },
     Counter,
+    Wrapped,
     Quotient,
     Remainder { base: u64 },
 }
@@ -95,13 +96,19 @@ impl Batch {
         self.spots.len()
     }
 
+    /// The counter's next value.
+    pub fn count_from(&mut self, counter: u64) {
+        self.counter = counter;
+    }
+
     /// The batch with its parts drawn anew.
     pub fn draw(&mut self) -> &[u8] {
         for spots in &self.spots {
             for spot in spots {
                 let number = match spot.draw {
                     Draw::Below { count, base } => base + below(&mut self.rng, count),
-                    Draw::Counter => self.counter % self.space.keys,
+                    Draw::Counter => self.counter,
+                    Draw::Wrapped => self.counter % self.space.keys,
                     Draw::Quotient => self.counter / self.space.each,
                     Draw::Remainder { base } => base + self.counter % self.space.each,
                 };
@@ -135,7 +142,8 @@ impl Batch {
             Some(b'k') => Draw::Below { count: space.keys, base: 0 },
             Some(b'm') => Draw::Below { count: space.members, base: 0 },
             Some(b'i') => Draw::Below { count: space.members, base: WHOLE },
-            Some(b's') => Draw::Counter,
+            Some(b'n') => Draw::Counter,
+            Some(b's') => Draw::Wrapped,
             Some(b'q') => Draw::Quotient,
             Some(b'r') => Draw::Remainder { base: 0 },
             Some(b'j') => Draw::Remainder { base: WHOLE },

@@ -12,6 +12,8 @@ use crate::server::{Kind, Place, Programs, Server};
 /// Commands in flight while a dataset is made, on each of `FILLERS` connections.
 const FILLING: usize = 100;
 const FILLERS: usize = 8;
+/// More connections than this are closed behind each window: those to one server are as many as the limit of open files may allow.
+const KEPT: usize = 1000;
 
 /// The run's settings.
 #[derive(Debug)]
@@ -68,6 +70,12 @@ pub struct Stand {
 }
 
 impl Stand {
+    /// A server without connections yet.
+    #[must_use]
+    pub fn of(server: Server) -> Stand {
+        Stand { server, clients: None }
+    }
+
     /// The generator's connections: opened anew when another number is asked for.
     pub fn clients(&mut self, count: usize) -> Result<&mut Clients, BenchError> {
         if self.clients.as_ref().is_none_or(|(open, _)| *open != count) {
@@ -88,12 +96,18 @@ impl Stand {
 impl<'a> Stage<'a> {
     /// Starts all servers, each on the servers' core.
     pub fn start(bench: &'a Bench, name: &str) -> Result<Stage<'a>, BenchError> {
+        Self::of(bench, name, &bench.programs.kinds().collect::<Vec<_>>())
+    }
+
+    /// The same of these kinds only.
+    pub fn of(bench: &'a Bench, name: &str, kinds: &[Kind]) -> Result<Stage<'a>, BenchError> {
         let folder = bench.folder.join(name);
-        let stands = bench.programs.kinds().map(|kind| {
+        let stands = kinds.iter().map(|kind| {
+            let kind = *kind;
             let place = Place::Core(bench.server_core);
             let options = ["--maxclients", "12000"];
             let server = Server::start(&bench.programs, kind, place, &folder.join(kind.name()), &options)?;
-            Ok(Stand { server, clients: None })
+            Ok(Stand::of(server))
         });
         let servers = stands.collect::<Result<Vec<_>, BenchError>>()?;
         Ok(Stage { bench, servers, folder })
@@ -139,7 +153,7 @@ impl Drop for Stage<'_> {
 }
 
 /// What a round said, for whoever looks on.
-fn line(round: usize, figure: &Figure) -> String {
+pub(crate) fn line(round: usize, figure: &Figure) -> String {
     let settings: Vec<String> = figure.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
     let samples = figure.rounds[round].iter().map(|(kind, sample)| format!("{} {:.3}", kind.name(), sample.value));
     let samples: Vec<String> = samples.collect();
@@ -195,6 +209,9 @@ impl Cell {
         let ran = clients.run(&self.name, &mut batch, batches(self.commands))?;
         let cpu = process::cpu_time(pid)?.saturating_sub(before);
         let commands = ran.commands as f64;
+        if self.connections > KEPT {
+            stand.clients = None;
+        }
         let null_share = ran.nulls as f64 / commands;
         Ok(Sample::of(cpu.as_secs_f64() * 1e6 / commands)
             .with("ops_per_s", commands / ran.took.as_secs_f64())

@@ -14,7 +14,6 @@ use mio::{Events, Interest, Poll, Token};
 use crate::batch::Batch;
 use crate::error::{BenchError, Tried};
 use crate::histogram::Histogram;
-use crate::process;
 use crate::reply::Replies;
 
 /// Nothing for so long: the server hangs.
@@ -81,7 +80,7 @@ impl Clients {
     /// Sends `batches` batches and waits for all replies. An error among them fails the run: it would not have measured what it says.
     pub fn run(&mut self, what: &str, batch: &mut Batch, batches: u64) -> Result<Ran, BenchError> {
         let nulls_before = self.nulls();
-        let own_before = own_cpu()?;
+        let own_before = own_cpu();
         let begun = Instant::now();
         let mut left = batches;
         let mut flying = 0;
@@ -103,7 +102,7 @@ impl Clients {
                 if !event.is_readable() {
                     continue;
                 }
-                connection.receive(&mut self.scratch).map_err(fault)?;
+                receive(&mut connection.stream, &mut connection.replies, &mut self.scratch).map_err(fault)?;
                 let Some((awaited, sent_at)) = connection.in_flight else { continue };
                 if connection.replies.whole < awaited {
                     continue;
@@ -120,7 +119,7 @@ impl Clients {
         }
         let took = begun.elapsed();
         self.refuse_errors(what)?;
-        let busy = (own_cpu()? - own_before).as_secs_f64() / took.as_secs_f64();
+        let busy = own_cpu().saturating_sub(own_before).as_secs_f64() / took.as_secs_f64();
         let commands = batches * batch.commands() as u64;
         Ok(Ran { commands, took, latency, nulls: self.nulls() - nulls_before, busy })
     }
@@ -144,9 +143,10 @@ impl Clients {
     }
 }
 
-/// The CPU time of the whole bench, which has one busy thread while a window is open.
-fn own_cpu() -> Result<Duration, BenchError> {
-    process::cpu_time(std::process::id())
+/// The CPU time of this thread.
+fn own_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
 impl Connection {
@@ -165,21 +165,22 @@ impl Connection {
         }
         Ok(())
     }
+}
 
-    fn receive(&mut self, scratch: &mut [u8]) -> io::Result<()> {
-        loop {
-            match self.stream.read(scratch) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(count) => {
-                    self.replies.feed(&scratch[..count]);
-                    if count < scratch.len() {
-                        return Ok(());
-                    }
+/// Reads what a socket has, which an edge of the poll announced.
+pub(crate) fn receive(stream: &mut TcpStream, replies: &mut Replies, scratch: &mut [u8]) -> io::Result<()> {
+    loop {
+        match stream.read(scratch) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                replies.feed(&scratch[..count]);
+                if count < scratch.len() {
+                    return Ok(());
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
             }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }

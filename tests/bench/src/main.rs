@@ -1,24 +1,28 @@
 //! `quorate-bench`: what `cargo xtask bench` runs, built for release.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use quorate_bench::args::Args;
+use quorate_bench::args::{Args, Figures};
 use quorate_bench::bench::{Bench, run_folder};
 use quorate_bench::error::{BenchError, Tried};
 use quorate_bench::figure::{Figure, Report};
 use quorate_bench::parts::PARTS;
 use quorate_bench::server::Kind;
-use quorate_bench::{process, table};
+use quorate_bench::{instructions, process, table};
 
 /// How much smaller a quick run is.
 const QUICK: u64 = 20;
+/// The checked-in instructions per operation.
+const CHECKED_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.txt");
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match run(&words) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
@@ -26,8 +30,34 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(words: &[String]) -> Result<(), BenchError> {
+/// Answers whether all went well.
+fn run(words: &[String]) -> Result<bool, BenchError> {
     let args = Args::parse(words)?;
+    match args.instructions {
+        Some(figures) => count(figures),
+        None => measure(&args).map(|()| true),
+    }
+}
+
+/// Instructions per operation, against tests/bench/instructions.txt.
+fn count(figures: Figures) -> Result<bool, BenchError> {
+    let own = std::env::current_exe().tried(|| "the program's own file".into())?;
+    let counts = instructions::count(&own.with_file_name("quorate-instructions"))?;
+    let path = Path::new(CHECKED_IN);
+    let text = instructions::text(&counts);
+    print!("{text}");
+    if figures == Figures::Bless {
+        std::fs::write(path, text).tried(|| CHECKED_IN.into())?;
+        return Ok(true);
+    }
+    let known = instructions::parse(&std::fs::read_to_string(path).tried(|| CHECKED_IN.into())?)?;
+    let verdict = instructions::judge(&known, &counts);
+    verdict.gains.iter().for_each(|line| println!("better, worth `--bless`: {line}"));
+    verdict.faults.iter().for_each(|line| eprintln!("worse: {line}"));
+    Ok(verdict.faults.is_empty())
+}
+
+fn measure(args: &Args) -> Result<(), BenchError> {
     let begun = Instant::now();
     process::raise_file_limit()?;
     let cores = process::cores()?;

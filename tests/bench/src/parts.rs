@@ -1,5 +1,10 @@
 //! The parts of the bench, each of which runs alone.
 
+mod collections;
+mod connections;
+mod growth;
+mod memory;
+mod persistence;
 mod strings;
 
 use crate::bench::Bench;
@@ -21,4 +26,10 @@ pub struct Part {
 pub const PARTS: &[Part] = &[
     Part { name: "strings", about: "GET, SET, INCR, MSET at pipelines 1, 16, 50 over 1 M keys", run: strings::strings },
     Part { name: "many", about: "the same over 10 M keys", run: strings::many },
+    Part { name: "collections", about: "staples over many small collections", run: collections::collections },
+    Part { name: "large", about: "staples over a few large collections", run: collections::large },
+    Part { name: "connections", about: "GET and SET over 1 and 10,000 connections", run: connections::connections },
+    Part { name: "memory", about: "bytes per key and per element", run: memory::memory },
+    Part { name: "growth", about: "the worst insert from 8 M to 16 M keys", run: growth::growth },
+    Part { name: "persistence", about: "BGSAVE, load, full resync", run: persistence::persistence },
 ];
