@@ -7,7 +7,7 @@ use crate::parts::PARTS;
 use crate::server::{Kind, Programs};
 
 /// What is said of the command line when it is not understood.
-pub const USAGE: &str = "Usage: cargo xtask bench [--only PART,…] [--rounds N] [--quick] [--program PATH] [--valkey PATH] [--redis PATH] [--json FILE]
+pub const USAGE: &str = "Usage: cargo xtask bench [--only PART,…] [--rounds N] [--quick | --write] [--program PATH] [--valkey PATH] [--redis PATH] [--json FILE]
        cargo xtask bench --instructions [--bless]";
 
 /// What to do.
@@ -21,6 +21,8 @@ pub struct Args {
     pub quick: bool,
     /// Count instructions instead, and hold them against the checked-in figures, or rewrite those.
     pub instructions: Option<Figures>,
+    /// Write the figures into docs/bench.
+    pub write: bool,
     /// Write the report here.
     pub json: Option<PathBuf>,
     /// The programs.
@@ -44,6 +46,7 @@ impl Args {
             rounds: 3,
             quick: false,
             instructions: None,
+            write: false,
             json: None,
             programs: Programs { servers: vec![(Kind::Quorate, PathBuf::from("target/release/quorate"))] },
         };
@@ -58,6 +61,7 @@ impl Args {
                 "--quick" => args.quick = true,
                 "--instructions" => args.instructions = args.instructions.or(Some(Figures::Compare)),
                 "--bless" => args.instructions = Some(Figures::Bless),
+                "--write" => args.write = true,
                 "--json" => args.json = Some(value()?.into()),
                 "--program" => args.programs.servers[0].1 = value()?.into(),
                 "--valkey" => valkey = path(value()?),
@@ -67,6 +71,9 @@ impl Args {
         }
         args.programs.servers.extend(valkey.map(|path| (Kind::Valkey, path)));
         args.programs.servers.extend(redis.map(|path| (Kind::Redis, path)));
+        if args.quick && args.write {
+            return Err(BenchError::Usage("figures of a quick run are not for docs/bench".into()));
+        }
         if let Some(unknown) = args.only.iter().find(|name| PARTS.iter().all(|part| part.name != name.as_str())) {
             let names: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
             return Err(BenchError::Usage(format!("there is no part '{unknown}': {}", names.join(", "))));
@@ -124,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for line in ["--only nosuch", "--rounds 0", "--rounds", "--what"] {
+        for line in ["--only nosuch", "--rounds 0", "--rounds", "--what", "--quick --write"] {
             assert!(matches!(parse(line), Err(BenchError::Usage(_))), "{line}");
         }
     }

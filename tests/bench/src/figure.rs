@@ -69,7 +69,9 @@ pub struct Figure {
     pub rounds: Vec<BTreeMap<Kind, Sample>>,
     /// Each server's median over the rounds.
     pub medians: BTreeMap<Kind, Sample>,
-    /// This project's value divided by Valkey's, round by round.
+    /// Whom the ratio is to.
+    pub base: Kind,
+    /// This project's value divided by the base's, round by round.
     pub ratio: Option<Spread>,
 }
 
@@ -84,8 +86,15 @@ impl Figure {
             settings: settings.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
             rounds: Vec::new(),
             medians: BTreeMap::new(),
+            base: Kind::Valkey,
             ratio: None,
         }
+    }
+
+    /// With its ratio to another server than Valkey.
+    #[must_use]
+    pub fn against(self, base: Kind) -> Figure {
+        Figure { base, ..self }
     }
 
     /// Notes a server's sample of a round; rounds count from 0 and come in order.
@@ -116,11 +125,22 @@ impl Figure {
             self.medians.insert(kind, sample);
         }
         let ratios = self.rounds.iter().filter_map(|round| {
-            let (ours, valkey) = (round.get(&Kind::Quorate)?, round.get(&Kind::Valkey)?);
-            (valkey.value > 0.0).then(|| ours.value / valkey.value)
+            let (ours, base) = (round.get(&Kind::Quorate)?, round.get(&self.base)?);
+            (base.value > 0.0).then(|| ours.value / base.value)
         });
         self.ratio = Spread::of(ratios);
     }
+}
+
+/// How a part's figures came about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The command line.
+    pub command: String,
+    /// Rounds asked for.
+    pub rounds: usize,
+    /// How long the part took.
+    pub seconds: f64,
 }
 
 /// Everything of a run.
@@ -130,12 +150,8 @@ pub struct Report {
     pub machine: String,
     /// What each program says of itself.
     pub versions: BTreeMap<Kind, String>,
-    /// The command line that made it.
-    pub command: String,
-    /// Rounds asked for.
-    pub rounds: usize,
-    /// How long the run took.
-    pub seconds: f64,
+    /// How each part was measured.
+    pub runs: BTreeMap<String, Run>,
     /// What was measured, in order.
     pub figures: Vec<Figure>,
 }
@@ -178,9 +194,10 @@ mod tests {
         let report = Report {
             machine: "2 cores".into(),
             versions: BTreeMap::from([(Kind::Valkey, "9".into())]),
-            command: "cargo xtask bench".into(),
-            rounds: 1,
-            seconds: 2.5,
+            runs: BTreeMap::from([(
+                "memory".into(),
+                Run { command: "cargo xtask bench".into(), rounds: 1, seconds: 2.5 },
+            )]),
             figures: vec![figure],
         };
         let json = serde_json::to_value(&report).unwrap();

@@ -8,13 +8,15 @@ use std::time::Instant;
 use quorate_bench::args::{Args, Figures};
 use quorate_bench::bench::{Bench, run_folder};
 use quorate_bench::error::{BenchError, Tried};
-use quorate_bench::figure::{Figure, Report};
+use quorate_bench::figure::{Figure, Report, Run};
 use quorate_bench::parts::PARTS;
 use quorate_bench::server::Kind;
-use quorate_bench::{instructions, process, table};
+use quorate_bench::{instructions, process, publish, reach, table};
 
 /// How much smaller a quick run is.
 const QUICK: u64 = 20;
+/// Where figures are published.
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/bench");
 /// The checked-in instructions per operation.
 const CHECKED_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.txt");
 
@@ -58,7 +60,6 @@ fn count(figures: Figures) -> Result<bool, BenchError> {
 }
 
 fn measure(args: &Args) -> Result<(), BenchError> {
-    let begun = Instant::now();
     process::raise_file_limit()?;
     let cores = process::cores()?;
     let [generator, .., server] = cores.as_slice() else {
@@ -74,30 +75,26 @@ fn measure(args: &Args) -> Result<(), BenchError> {
         folder: folder.path().to_owned(),
     };
     let versions: BTreeMap<Kind, String> = bench.programs.versions()?.into_iter().collect();
-    let mut figures = Vec::new();
+    let kinds: Vec<Kind> = bench.programs.kinds().collect();
+    let mut report = Report { machine: process::machine(), versions, runs: BTreeMap::new(), figures: Vec::new() };
     for part in PARTS {
         if args.only.is_empty() || args.only.iter().any(|name| name == part.name) {
             bench.say(&format!("{}: {}", part.name, part.about));
-            let measured = (part.run)(&bench)?;
-            println!("\n{}", table::table(&measured.iter().collect::<Vec<&Figure>>(), &kinds(&bench)));
-            figures.extend(measured);
+            let begun = Instant::now();
+            let figures = (part.run)(&bench)?;
+            let seconds = begun.elapsed().as_secs_f64().round();
+            println!("\n{}", table::table(&figures.iter().collect::<Vec<&Figure>>(), &kinds));
+            report.runs.insert(part.name.to_owned(), Run { command: args.command(), rounds: args.rounds, seconds });
+            report.figures.extend(figures);
         }
     }
-    let report = Report {
-        machine: process::machine(),
-        versions,
-        command: args.command(),
-        rounds: args.rounds,
-        seconds: begun.elapsed().as_secs_f64().round(),
-        figures,
-    };
+    println!("{}", reach::table(&report.figures));
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&report).expect("a report is plain data");
         std::fs::write(path, text).tried(|| path.display().to_string())?;
     }
+    if args.write {
+        publish::publish(Path::new(DOCS), report)?;
+    }
     Ok(())
-}
-
-fn kinds(bench: &Bench) -> Vec<Kind> {
-    bench.programs.kinds().collect()
 }

@@ -2,6 +2,7 @@
 
 mod collections;
 mod connections;
+mod failover;
 mod growth;
 mod memory;
 mod persistence;
@@ -32,4 +33,5 @@ pub const PARTS: &[Part] = &[
     Part { name: "memory", about: "bytes per key and per element", run: memory::memory },
     Part { name: "growth", about: "the worst insert from 8 M to 16 M keys", run: growth::growth },
     Part { name: "persistence", about: "BGSAVE, load, full resync", run: persistence::persistence },
+    Part { name: "failover", about: "SIGKILL to the first acknowledged write", run: failover::failover },
 ];

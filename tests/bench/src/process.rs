@@ -59,6 +59,13 @@ pub fn cores() -> Result<Vec<usize>, BenchError> {
     Ok((0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
 }
 
+/// Every core of the machine.
+#[must_use]
+pub fn all_cores() -> Vec<usize> {
+    let table = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    (0..table.lines().filter(|line| line.starts_with("processor")).count().max(1)).collect()
+}
+
 /// Binds this thread, and what it starts from now on, to these cores.
 pub fn bind(cores: &[usize]) -> Result<(), BenchError> {
     let mut set = CpuSet::new();

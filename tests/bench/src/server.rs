@@ -142,7 +142,7 @@ impl Server {
         let cores = process::cores()?;
         match place {
             Place::Core(core) => process::bind(&[core])?,
-            Place::Anywhere => process::bind(&all_cores())?,
+            Place::Anywhere => process::bind(&process::all_cores())?,
         }
         let spawned = command.spawn();
         process::bind(&cores)?;
@@ -189,15 +189,6 @@ impl Drop for Server {
     }
 }
 
-fn all_cores() -> Vec<usize> {
-    (0..std::thread::available_parallelism().map_or(1, usize::from).max(machine_cores())).collect()
-}
-
-fn machine_cores() -> usize {
-    std::fs::read_to_string("/proc/cpuinfo")
-        .map_or(1, |table| table.lines().filter(|line| line.starts_with("processor")).count())
-}
-
 /// A port that nobody listens on.
 pub fn free_port() -> Result<u16, BenchError> {
     let listener = TcpListener::bind("127.0.0.1:0").tried(|| "a free port".into())?;
@@ -219,6 +210,11 @@ impl Admin {
         stream.set_read_timeout(Some(ANSWERS_WITHIN)).tried(|| "a time limit".into())?;
         stream.set_nodelay(true).tried(|| "TCP_NODELAY".into())?;
         Ok(Admin { server, stream, unread: Vec::new() })
+    }
+
+    /// An answer that takes longer is an error from now on.
+    pub fn answers_within(&self, limit: Duration) -> Result<(), BenchError> {
+        self.stream.set_read_timeout(Some(limit)).tried(|| "a time limit".into())
     }
 
     /// Asks and waits for the answer, whatever it is.

@@ -18,7 +18,7 @@ pub fn table(figures: &[&Figure], kinds: &[Kind]) -> String {
     let mut text = String::from("| figure |");
     columns.iter().for_each(|name| text.push_str(&format!(" {name} |")));
     kinds.iter().for_each(|kind| text.push_str(&format!(" {} |", kind.name())));
-    text.push_str(" unit | to Valkey (min–max) |\n|");
+    text.push_str(" unit | ratio (min–max) |\n|");
     text.push_str(&"---|".repeat(columns.len() + kinds.len() + 3));
     text.push('\n');
     for figure in figures {
@@ -72,7 +72,7 @@ mod tests {
         let mut figure = Figure::new("strings", "GET", "CPU µs", &[("keys", 1_000_000)]);
         figure.note(0, Kind::Quorate, Sample::of(0.5));
         figure.note(0, Kind::Valkey, Sample::of(2.0));
-        let expected = "| figure | keys | quorate | valkey | unit | to Valkey (min–max) |\n|---|---|---|---|---|---|\n\
+        let expected = "| figure | keys | quorate | valkey | unit | ratio (min–max) |\n|---|---|---|---|---|---|\n\
                         | GET | 1 M | 0.500 | 2.00 | CPU µs | 0.25 (0.25–0.25) |\n";
         assert_eq!(table(&[&figure], &[Kind::Quorate, Kind::Valkey]), expected);
     }
