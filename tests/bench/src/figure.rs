@@ -69,8 +69,8 @@ pub struct Figure {
     pub rounds: Vec<BTreeMap<Kind, Sample>>,
     /// Each server's median over the rounds.
     pub medians: BTreeMap<Kind, Sample>,
-    /// Whom the ratio is to.
-    pub base: Kind,
+    /// Whom the ratio is to; nobody where the value is a ratio already.
+    pub base: Option<Kind>,
     /// This project's value divided by the base's, round by round.
     pub ratio: Option<Spread>,
 }
@@ -86,14 +86,14 @@ impl Figure {
             settings: settings.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
             rounds: Vec::new(),
             medians: BTreeMap::new(),
-            base: Kind::Valkey,
+            base: Some(Kind::Valkey),
             ratio: None,
         }
     }
 
-    /// With its ratio to another server than Valkey.
+    /// With its ratio to another server than Valkey, or to none.
     #[must_use]
-    pub fn against(self, base: Kind) -> Figure {
+    pub fn against(self, base: Option<Kind>) -> Figure {
         Figure { base, ..self }
     }
 
@@ -125,7 +125,7 @@ impl Figure {
             self.medians.insert(kind, sample);
         }
         let ratios = self.rounds.iter().filter_map(|round| {
-            let (ours, base) = (round.get(&Kind::Quorate)?, round.get(&self.base)?);
+            let (ours, base) = (round.get(&Kind::Quorate)?, round.get(&self.base?)?);
             (base.value > 0.0).then(|| ours.value / base.value)
         });
         self.ratio = Spread::of(ratios);

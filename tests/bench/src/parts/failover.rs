@@ -37,7 +37,7 @@ const STEADY: Duration = Duration::from_secs(1);
 pub fn failover(bench: &Bench) -> Result<Vec<Figure>, BenchError> {
     let settings = [("down_after_ms", DOWN_AFTER_MS)];
     let mut figure =
-        Figure::new("failover", "SIGKILL to the first acknowledged write", "ms", &settings).against(Kind::Redis);
+        Figure::new("failover", "SIGKILL to the first acknowledged write", "ms", &settings).against(Some(Kind::Redis));
     let rounds = bench.rounds * FACTOR;
     // Groups use every core, as they would anywhere.
     let own = process::cores()?;

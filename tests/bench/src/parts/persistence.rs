@@ -44,7 +44,10 @@ struct Sheet {
 impl Sheet {
     fn new(space: Space) -> Sheet {
         let settings = [("keys", space.keys), ("value", space.value as u64)];
-        let figure = |name, unit| Figure::new("persistence", name, unit, &settings);
+        let figure = |name, unit| {
+            let base = (unit == "s").then_some(Kind::Valkey);
+            Figure::new("persistence", name, unit, &settings).against(base)
+        };
         Sheet {
             bgsave: figure("BGSAVE, a GET load of 5000/s beside it", "s"),
             bgsave_p999: figure("p99.9 of a GET during BGSAVE / idle", "times"),
