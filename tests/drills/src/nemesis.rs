@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use quorate_cli::local::Kind;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Member};
 use crate::resp::Connection;
 use crate::system::GROUP;
 use crate::world::Host;
@@ -42,11 +42,13 @@ pub enum Fault {
     FullDisk,
     /// A planned failover.
     Handover,
+    /// Every process is killed at once, and every disk loses what was not synced.
+    PowerLoss,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Kill,
         Self::Stop,
         Self::Restart,
@@ -59,6 +61,7 @@ impl Fault {
         Self::SlowDisk,
         Self::FullDisk,
         Self::Handover,
+        Self::PowerLoss,
     ];
 
     /// Its name in a report.
@@ -76,12 +79,13 @@ impl Fault {
             Self::SlowDisk => "slow-disk",
             Self::FullDisk => "full-disk",
             Self::Handover => "handover",
+            Self::PowerLoss => "power-loss",
         }
     }
 
     /// Does it hit processes that are chosen, or the network as a whole?
     fn has_targets(self) -> bool {
-        !matches!(self, Self::Halves | Self::Ring | Self::OneWay | Self::Bridge | Self::Handover)
+        !matches!(self, Self::Halves | Self::Ring | Self::OneWay | Self::Bridge | Self::Handover | Self::PowerLoss)
     }
 }
 
@@ -220,6 +224,7 @@ impl Nemesis {
             Fault::SlowDisk => damage.stall(cluster, &targets)?,
             Fault::FullDisk => damage.fill(cluster, &targets)?,
             Fault::Handover => hand_over(cluster),
+            Fault::PowerLoss => damage.lose_power(cluster)?,
         }
         *self.dealt.entry(fault).or_default() += 1;
         Ok(strike)
@@ -361,7 +366,7 @@ impl Damage {
     fn stall(&mut self, cluster: &mut Cluster, targets: &[usize]) -> io::Result<()> {
         for index in targets {
             let disk = &cluster.member(*index).disk;
-            if !self.stalled.contains(index) && !self.full.contains(index) && disk.can_stall() {
+            if !self.stalled.contains(index) && !self.full.contains(index) && disk.is_real() {
                 disk.set_still(true)?;
                 self.stalled.push(*index);
             }
@@ -377,6 +382,20 @@ impl Damage {
             }
         }
         Ok(())
+    }
+
+    fn lose_power(&mut self, cluster: &mut Cluster) -> io::Result<()> {
+        for index in std::mem::take(&mut self.stalled) {
+            cluster.member(index).disk.set_still(false)?;
+        }
+        let all = [cluster.of_kind(Kind::Node), cluster.of_kind(Kind::Sentinel)].concat();
+        self.kill(cluster, &all);
+        all.into_iter().try_for_each(|index| {
+            let Member { child, disk, .. } = cluster.member(index);
+            // One that was told to leave may not have yet.
+            child.kill();
+            disk.lose_unsynced()
+        })
     }
 
     /// Mends everything. Disks first: a process whose disk stands still can neither end nor start.

@@ -16,9 +16,9 @@ use crate::cluster::Cluster;
 use crate::judge::{judge, retire};
 use crate::nemesis::{Damage, Fault, Nemesis};
 use crate::report::Report;
-use crate::system::System;
+use crate::system::{Ack, System};
 use crate::workload::{Board, Identity, Kind, Log, Record, read_back, work};
-use crate::world;
+use crate::world::{self, Inside};
 
 /// Length of a round's faults; healing and reading back come after.
 const ROUND: Duration = Duration::from_secs(45);
@@ -45,6 +45,9 @@ pub struct Args {
     /// What the group promises.
     #[arg(long, value_enum, default_value_t = Durability::Quorum)]
     durability: Durability,
+    /// When replicas acknowledge. With `fsync` the power fails, too, now and then (as root).
+    #[arg(long, value_enum, default_value_t = Ack::Receipt)]
+    ack: Ack,
     /// The schedule's seed; by default from the clock.
     #[arg(long)]
     seed: Option<u64>,
@@ -88,15 +91,19 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> io::Result<Report> {
-    let faults = chosen(&args.faults)?;
     let system = match args.against {
         Some(Against::RedisSentinel) => System::Redis,
         None => {
             let beside = std::env::current_exe()?.with_file_name("quorate-drilled");
-            System::Quorate { program: args.program.clone().unwrap_or(beside), durability: args.durability }
+            System::Quorate {
+                program: args.program.clone().unwrap_or(beside),
+                durability: args.durability,
+                ack: args.ack,
+            }
         }
     };
     let inside = world::enter()?;
+    let faults = chosen(args, &inside)?;
     let folder = args.dir.join(format!("quorate-proof-{}", inside.id));
     std::fs::create_dir_all(&folder)?;
     let cluster = Cluster::start(&folder, system, &inside)?;
@@ -128,16 +135,20 @@ fn clock_seed() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 
-fn chosen(words: &[String]) -> io::Result<Vec<Fault>> {
-    if words.is_empty() {
-        return Ok(Fault::ALL.to_vec());
+/// The faults that were asked for; by default all that this machine can deal and that the system should survive. Power loss is survived only
+/// when a write is acknowledged by disks.
+fn chosen(args: &Args, inside: &Inside) -> io::Result<Vec<Fault>> {
+    if args.faults.is_empty() {
+        let mut all = Fault::ALL.to_vec();
+        all.retain(|fault| *fault != Fault::PowerLoss || (args.ack == Ack::Fsync && inside.root));
+        return Ok(all);
     }
     let fault = |word: &String| {
         let known = || Fault::ALL.map(Fault::word).join(" ");
         let found = Fault::ALL.into_iter().find(|fault| fault.word() == word);
         found.ok_or_else(|| io::Error::other(format!("no fault is called '{word}'; there are {}", known())))
     };
-    words.iter().map(fault).collect()
+    args.faults.iter().map(fault).collect()
 }
 
 /// Ctrl-C ends the run after its round; a second one ends it at once, and the kernel cleans up.

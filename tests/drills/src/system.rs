@@ -21,6 +21,15 @@ const DOWN_AFTER_MS: u64 = 1000;
 /// Redis Sentinel's default is three minutes; a failover that failed would not be tried again within a round.
 const REDIS_FAILOVER_TIMEOUT_MS: u64 = 10_000;
 
+/// When a replica of ours acknowledges a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Ack {
+    /// When it has received it.
+    Receipt,
+    /// When its disk holds it.
+    Fsync,
+}
+
 /// A system under proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum System {
@@ -30,6 +39,8 @@ pub enum System {
         program: PathBuf,
         /// What the group promises.
         durability: Durability,
+        /// When replicas acknowledge.
+        ack: Ack,
     },
     /// `redis-server` from PATH, as nodes and as sentinels.
     Redis,
@@ -38,7 +49,12 @@ pub enum System {
 impl fmt::Display for System {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Quorate { durability: Durability::Quorum, .. } => f.write_str("quorate, durability quorum"),
+            Self::Quorate { durability: Durability::Quorum, ack: Ack::Receipt, .. } => {
+                f.write_str("quorate, durability quorum")
+            }
+            Self::Quorate { durability: Durability::Quorum, ack: Ack::Fsync, .. } => {
+                f.write_str("quorate, durability quorum, ack fsync")
+            }
             Self::Quorate { durability: Durability::Async, .. } => f.write_str("quorate, durability async"),
             Self::Redis => f.write_str("Redis with Redis Sentinel"),
         }
@@ -71,7 +87,7 @@ impl System {
                 first if first == host => node(host),
                 first => format!("{}replicaof {} {NODE_PORT}\n", node(host), first.address()),
             },
-            (Self::Quorate { durability, .. }, Kind::Sentinel) => our_sentinel(host, plan, *durability),
+            (Self::Quorate { durability, ack, .. }, Kind::Sentinel) => our_sentinel(host, plan, *durability, *ack),
             (Self::Redis, Kind::Sentinel) => redis_sentinel(host, plan),
         }
     }
@@ -100,13 +116,14 @@ fn node(host: Host) -> String {
     )
 }
 
-fn our_sentinel(host: Host, plan: &Plan, durability: Durability) -> String {
+fn our_sentinel(host: Host, plan: &Plan, durability: Durability, ack: Ack) -> String {
     let list = |hosts: &[Host], port: u16| {
         hosts.iter().map(|host| format!("{}:{port}", host.address())).collect::<Vec<_>>().join(", ")
     };
-    let durability = match durability {
-        Durability::Async => "async",
-        Durability::Quorum => "quorum",
+    let durability = match (durability, ack) {
+        (Durability::Async, _) => "async",
+        (Durability::Quorum, Ack::Receipt) => "quorum",
+        (Durability::Quorum, Ack::Fsync) => "quorum\n    ack: fsync",
     };
     format!(
         "port: {SENTINEL_PORT}\nbind: {address}\nprotected-mode: false\ndir: data\npeers: [{peers}]\ngroups:\n  - name: {GROUP}\n    \

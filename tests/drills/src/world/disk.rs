@@ -1,7 +1,7 @@
 //! A disk of its own for each process, small enough to be filled.
 //!
-//! Root gets a file with ext4 on a loop device, which can also stand still (a frozen file system: writes wait until it goes on). Without root it is
-//! a tmpfs, which can only be full.
+//! Root gets a file with ext4 on a loop device, which can also stand still (a frozen file system: writes wait until it goes on) and lose what was
+//! not synced. Without root it is a tmpfs, which can only be full.
 
 use std::fs::File;
 use std::io;
@@ -13,6 +13,8 @@ use super::tool;
 
 /// A disk's size: far more than a round of writes needs.
 const SIZE: u64 = 192 << 20;
+/// The journal is written when somebody syncs, and hardly ever without: a copy of the image holds what was synced.
+const OPTIONS: &str = "loop,commit=300";
 /// What fills a full disk.
 const BALLAST: &str = "ballast";
 
@@ -36,20 +38,29 @@ impl Disk {
         let kind = if root { Kind::Loop } else { Kind::Memory };
         match kind {
             Kind::Loop => {
-                let image = folder.with_extension("disk");
+                let image = image(folder);
                 File::create(&image)?.set_len(SIZE)?;
-                let image = image.to_string_lossy().into_owned();
                 tool(&["mkfs.ext4", "-q", "-F", "-m", "0", &image], "")?;
-                tool(&["mount", "-o", "loop", &image, &at], "")?;
+                tool(&["mount", "-o", OPTIONS, &image, &at], "")?;
             }
             Kind::Memory => tool(&["mount", "-t", "tmpfs", "-o", &format!("size={SIZE}"), "tmpfs", &at], "")?,
         }
         Ok(Self { mounted: folder.to_owned(), kind })
     }
 
-    /// Can it stand still?
-    pub fn can_stall(&self) -> bool {
+    /// Can it stand still, and lose what was not synced?
+    pub fn is_real(&self) -> bool {
         self.kind == Kind::Loop
+    }
+
+    /// The power fails: what was not synced is gone. Nobody may use the disk meanwhile.
+    pub fn lose_unsynced(&self) -> io::Result<()> {
+        let (image, at) = (image(&self.mounted), self.mounted.to_string_lossy().into_owned());
+        let survived = format!("{image}.survived");
+        tool(&["cp", "--sparse=always", &image, &survived], "")?;
+        tool(&["umount", &at], "")?;
+        std::fs::rename(&survived, &image)?;
+        tool(&["mount", "-o", OPTIONS, &image, &at], "")
     }
 
     /// Writes stand still from now on, or go on.
@@ -80,6 +91,14 @@ impl Disk {
 
     /// Gives it back.
     pub fn empty(&self) -> io::Result<()> {
-        std::fs::remove_file(self.mounted.join(BALLAST))
+        match std::fs::remove_file(self.mounted.join(BALLAST)) {
+            // The power failed before it was synced.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
     }
+}
+
+fn image(folder: &Path) -> String {
+    folder.with_extension("disk").to_string_lossy().into_owned()
 }
