@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use quorate_cli::control::{Again, Control};
-use quorate_cli::local::{Child, Kind};
+use quorate_cli::local::{Child, Durability, Kind};
 use quorate_resp::Value;
 use quorate_rpc::v1;
 
@@ -168,6 +168,20 @@ impl Cluster {
         }
     }
 
+    /// What the group is promised is in force: writes that are acknowledged from now on are covered by it.
+    fn in_force(&self, master: SocketAddrV4) -> Result<(), String> {
+        if !matches!(self.system, System::Quorate { durability: Durability::Quorum, .. }) {
+            return Ok(());
+        }
+        let info = Connection::open(master).and_then(|mut connection| connection.ask(&["INFO", "replication"]));
+        let info = info.map_err(|error| format!("{master}: {error}"))?;
+        let text = info.bytes().map(String::from_utf8_lossy).unwrap_or_default();
+        match text.contains("\nquorate_durability:quorum\r") {
+            true => Ok(()),
+            false => Err(format!("durability quorum is not in force at {master}: {text}")),
+        }
+    }
+
     fn settled(&self) -> Result<(), String> {
         let mut named = Vec::new();
         for sentinel in self.sentinels() {
@@ -177,6 +191,7 @@ impl Cluster {
         if named.iter().any(|other| *other != master) {
             return Err(format!("the sentinels name different masters: {named:?}"));
         }
+        self.in_force(master)?;
         for index in self.of_kind(Kind::Node) {
             let node = &self.members[index].child;
             let SocketAddr::V4(address) = node.address() else { continue };

@@ -148,7 +148,11 @@ fn chosen(args: &Args, inside: &Inside) -> io::Result<Vec<Fault>> {
         let found = Fault::ALL.into_iter().find(|fault| fault.word() == word);
         found.ok_or_else(|| io::Error::other(format!("no fault is called '{word}'; there are {}", known())))
     };
-    args.faults.iter().map(fault).collect()
+    let faults: Vec<Fault> = args.faults.iter().map(fault).collect::<io::Result<_>>()?;
+    match faults.contains(&Fault::PowerLoss) && !inside.root {
+        true => Err(io::Error::other("power-loss needs root: only then has each process a disk that can be copied")),
+        false => Ok(faults),
+    }
 }
 
 /// Ctrl-C ends the run after its round; a second one ends it at once, and the kernel cleans up.
