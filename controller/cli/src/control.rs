@@ -16,6 +16,9 @@ use crate::args::Api;
 /// How long to wait for a connection; beyond this the next sentinel is tried.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long to wait for the answer to a question: a sentinel that stands still takes connections and says nothing.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
 /// A connected client.
 pub type Client = ControlClient<InterceptedService<Channel, Bearer>>;
 
@@ -85,7 +88,14 @@ impl Control {
                     continue;
                 }
             };
-            let status = match call(client).await {
+            let answer = match again {
+                Again::Yes => tokio::time::timeout(ANSWER_WITHIN, call(client)).await.unwrap_or_else(|_| {
+                    Err(Status::unavailable(format!("no answer within {} s", ANSWER_WITHIN.as_secs())))
+                }),
+                // An order may rightly take as long as it takes.
+                Again::OnlyIfRefused => call(client).await,
+            };
+            let status = match answer {
                 Ok(value) => return Ok(value),
                 Err(status) => status,
             };

@@ -12,7 +12,7 @@ use quorate_rpc::v1;
 
 use crate::resp::{Connection, master_by};
 use crate::system::{GROUP, NODE_PORT, Plan, SENTINEL_PORT, SIDE, System};
-use crate::world::{Disk, Host, Inside, Network};
+use crate::world::{Disk, Disks, Host, Inside, Network};
 
 /// Data nodes.
 const NODES: u8 = 5;
@@ -20,8 +20,6 @@ const NODES: u8 = 5;
 const SENTINELS: u8 = 3;
 /// Hosts of clients: more than one, so that a partition has clients on both sides.
 const CLIENT_HOSTS: u8 = 5;
-/// The host of whoever runs the proof. It reaches everybody, whatever is cut.
-const CONTROL: Host = Host(0);
 /// Between two looks at a condition.
 const POLL: Duration = Duration::from_millis(100);
 /// Lines of a process's log that are shown when it ended by itself.
@@ -54,27 +52,33 @@ pub struct Cluster {
     pub network: Network,
     members: Vec<Member>,
     plan: Plan,
+    hosts: Vec<Host>,
 }
 
 impl Cluster {
     /// Builds the network, mounts the disks and starts every process. The calling thread goes to the control host.
     pub fn start(folder: &Path, system: System, inside: &Inside) -> io::Result<Self> {
-        let hosts = |from: u8, count: u8| (from..from + count).map(Host).collect::<Vec<_>>();
-        let plan = Plan { nodes: hosts(1, NODES), sentinels: hosts(1 + NODES, SENTINELS) };
-        let network = Network::build(1 + NODES + SENTINELS + CLIENT_HOSTS)?;
-        let mut cluster = Self { system, network, members: Vec::new(), plan };
+        let count = 1 + NODES + SENTINELS + CLIENT_HOSTS;
+        let hosts: Vec<Host> = (0..count).map(|number| Host { number, medium: inside.medium }).collect();
+        let (nodes, sentinels) = (1..1 + usize::from(NODES), 1 + usize::from(NODES)..usize::from(count - CLIENT_HOSTS));
+        let plan = Plan { nodes: hosts[nodes].to_vec(), sentinels: hosts[sentinels].to_vec() };
+        let ports =
+            |hosts: &[Host], port| hosts.iter().map(|host| (*host, vec![port, port + SIDE])).collect::<Vec<_>>();
+        let listening = [ports(&plan.nodes, NODE_PORT), ports(&plan.sentinels, SENTINEL_PORT)].concat();
+        let network = Network::build(&hosts, &listening)?;
+        let mut cluster = Self { system, network, members: Vec::new(), plan, hosts };
         for index in 0..usize::from(NODES) {
-            cluster.add(folder, Kind::Node, index, inside.root)?;
+            cluster.add(folder, Kind::Node, index, inside.disks)?;
         }
         for index in 0..usize::from(SENTINELS) {
-            cluster.add(folder, Kind::Sentinel, index, inside.root)?;
+            cluster.add(folder, Kind::Sentinel, index, inside.disks)?;
         }
-        CONTROL.enter()?;
+        cluster.control().enter()?;
         (0..cluster.members.len()).try_for_each(|member| cluster.boot(member))?;
         Ok(cluster)
     }
 
-    fn add(&mut self, folder: &Path, kind: Kind, index: usize, root: bool) -> io::Result<()> {
+    fn add(&mut self, folder: &Path, kind: Kind, index: usize, disks: Disks) -> io::Result<()> {
         let (name, host, port) = match kind {
             Kind::Node => (format!("node-{}", index + 1), self.plan.nodes[index], NODE_PORT),
             Kind::Sentinel => (format!("sentinel-{}", index + 1), self.plan.sentinels[index], SENTINEL_PORT),
@@ -82,7 +86,7 @@ impl Cluster {
         let dir: PathBuf = folder.join(name);
         let data = dir.join("data");
         std::fs::create_dir_all(&data)?;
-        let disk = Disk::mount(&data, root)?;
+        let disk = Disk::mount(&data, disks)?;
         let child =
             Child::new(kind, SocketAddr::from((host.address(), port)), port + SIDE, dir, self.system.file(kind));
         std::fs::write(&child.config, self.system.config(kind, host, &self.plan))?;
@@ -95,8 +99,9 @@ impl Cluster {
         let Member { host, child, .. } = &mut self.members[member];
         let command = self.system.command(child.kind, &child.config.clone());
         host.enter()?;
-        let started = child.start(command);
-        CONTROL.enter()?;
+        let (host, started) = (*host, child.start(command));
+        self.network.note_process(child.pid().unwrap_or_default(), host);
+        self.control().enter()?;
         started.map_err(io::Error::other)
     }
 
@@ -110,14 +115,19 @@ impl Cluster {
         (0..self.members.len()).filter(|index| self.members[*index].child.kind == kind).collect()
     }
 
+    /// The host of whoever runs the proof. It reaches everybody, whatever is cut.
+    fn control(&self) -> Host {
+        self.hosts[0]
+    }
+
     /// Every host but the control's: processes first, then clients.
     pub fn hosts(&self) -> Vec<Host> {
-        (1..1 + NODES + SENTINELS + CLIENT_HOSTS).map(Host).collect()
+        self.hosts[1..].to_vec()
     }
 
     /// The clients' hosts.
     pub fn client_hosts(&self) -> Vec<Host> {
-        (1 + NODES + SENTINELS..1 + NODES + SENTINELS + CLIENT_HOSTS).map(Host).collect()
+        self.hosts[self.hosts.len() - usize::from(CLIENT_HOSTS)..].to_vec()
     }
 
     /// Where sentinels answer.

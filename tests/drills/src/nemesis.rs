@@ -13,7 +13,7 @@ use quorate_cli::local::Kind;
 use crate::cluster::{Cluster, Member};
 use crate::resp::Connection;
 use crate::system::GROUP;
-use crate::world::Host;
+use crate::world::{Disks, Host};
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +80,15 @@ impl Fault {
             Self::FullDisk => "full-disk",
             Self::Handover => "handover",
             Self::PowerLoss => "power-loss",
+        }
+    }
+
+    /// Can it be dealt on such disks?
+    pub fn is_possible(self, disks: Disks) -> bool {
+        match self {
+            Self::PowerLoss | Self::SlowDisk => disks == Disks::Loop,
+            Self::FullDisk => disks != Disks::Folder,
+            _ => true,
         }
     }
 
@@ -366,7 +375,7 @@ impl Damage {
     fn stall(&mut self, cluster: &mut Cluster, targets: &[usize]) -> io::Result<()> {
         for index in targets {
             let disk = &cluster.member(*index).disk;
-            if !self.stalled.contains(index) && !self.full.contains(index) && disk.is_real() {
+            if !self.stalled.contains(index) && !self.full.contains(index) {
                 disk.set_still(true)?;
                 self.stalled.push(*index);
             }
@@ -429,9 +438,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::world::Medium;
 
     fn hosts() -> Vec<Host> {
-        (1..14).map(Host).collect()
+        (1..14).map(|number| Host { number, medium: Medium::Namespaces }).collect()
     }
 
     fn reached(links: &[(Host, Host)], from: Host) -> BTreeSet<Host> {

@@ -18,7 +18,7 @@ use crate::nemesis::{Damage, Fault, Nemesis};
 use crate::report::Report;
 use crate::system::{Ack, System};
 use crate::workload::{Board, Identity, Kind, Log, Record, read_back, work};
-use crate::world::{self, Inside};
+use crate::world::{self, Disks, Means};
 
 /// Length of a round's faults; healing and reading back come after.
 const ROUND: Duration = Duration::from_secs(45);
@@ -57,6 +57,9 @@ pub struct Args {
     /// Deals these faults only.
     #[arg(long, value_delimiter = ',')]
     faults: Vec<String>,
+    /// How hosts are made.
+    #[arg(long, value_enum, default_value_t = Means::Any)]
+    network: Means,
     /// The `quorate` binary; by default `quorate-drilled` beside this program.
     #[arg(long)]
     program: Option<PathBuf>,
@@ -102,8 +105,8 @@ fn run(args: &Args) -> io::Result<Report> {
             }
         }
     };
-    let inside = world::enter()?;
-    let faults = chosen(args, &inside)?;
+    let inside = world::enter(args.network)?;
+    let faults = chosen(args, inside.disks)?;
     let folder = args.dir.join(format!("quorate-proof-{}", inside.id));
     std::fs::create_dir_all(&folder)?;
     let cluster = Cluster::start(&folder, system, &inside)?;
@@ -137,22 +140,22 @@ fn clock_seed() -> u64 {
 
 /// The faults that were asked for; by default all that this machine can deal and that the system should survive. Power loss is survived only
 /// when a write is acknowledged by disks.
-fn chosen(args: &Args, inside: &Inside) -> io::Result<Vec<Fault>> {
+fn chosen(args: &Args, disks: Disks) -> io::Result<Vec<Fault>> {
+    let possible = |fault: &Fault| fault.is_possible(disks);
     if args.faults.is_empty() {
-        let mut all = Fault::ALL.to_vec();
-        all.retain(|fault| *fault != Fault::PowerLoss || (args.ack == Ack::Fsync && inside.root));
-        return Ok(all);
+        let survived = |fault: &Fault| *fault != Fault::PowerLoss || args.ack == Ack::Fsync;
+        return Ok(Fault::ALL.into_iter().filter(possible).filter(survived).collect());
     }
     let fault = |word: &String| {
         let known = || Fault::ALL.map(Fault::word).join(" ");
         let found = Fault::ALL.into_iter().find(|fault| fault.word() == word);
-        found.ok_or_else(|| io::Error::other(format!("no fault is called '{word}'; there are {}", known())))
+        let found =
+            found.ok_or_else(|| io::Error::other(format!("no fault is called '{word}'; there are {}", known())))?;
+        let lacking =
+            || io::Error::other(format!("{word} needs a disk for each process, and this machine allows none"));
+        Some(found).filter(possible).ok_or_else(lacking)
     };
-    let faults: Vec<Fault> = args.faults.iter().map(fault).collect::<io::Result<_>>()?;
-    match faults.contains(&Fault::PowerLoss) && !inside.root {
-        true => Err(io::Error::other("power-loss needs root: only then has each process a disk that can be copied")),
-        false => Ok(faults),
-    }
+    args.faults.iter().map(fault).collect()
 }
 
 /// Ctrl-C ends the run after its round; a second one ends it at once, and the kernel cleans up.

@@ -1,10 +1,12 @@
 //! A client's connection: one request at a time, each with its deadline, and what an answer says about what happened.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, SocketAddrV4, TcpStream};
+use std::net::{SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
 use quorate_resp::{Value, encode_command};
+
+use crate::world::connect;
 
 /// A host that answers a connection later than this is not there.
 const CONNECT_WITHIN: Duration = Duration::from_millis(300);
@@ -22,7 +24,7 @@ pub struct Connection {
 impl Connection {
     /// Connects from the calling thread's host.
     pub fn open(to: SocketAddrV4) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&SocketAddr::V4(to), CONNECT_WITHIN)?;
+        let stream = connect(to, CONNECT_WITHIN)?;
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(ANSWER_WITHIN))?;
         Ok(Self { stream, received: Vec::new() })

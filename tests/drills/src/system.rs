@@ -111,8 +111,9 @@ impl System {
 fn node(host: Host) -> String {
     format!(
         "port {NODE_PORT}\nbind {address}\nprotected-mode no\ndir data\nappendonly yes\nappendfsync everysec\nsave \"\"\n\
-         repl-timeout 10\nrepl-ping-replica-period 1\n",
-        address = host.address(),
+         repl-timeout 10\nrepl-ping-replica-period 1\nreplica-announce-ip {known}\n",
+        address = host.listens(),
+        known = host.address(),
     )
 }
 
@@ -126,9 +127,10 @@ fn our_sentinel(host: Host, plan: &Plan, durability: Durability, ack: Ack) -> St
         (Durability::Quorum, Ack::Fsync) => "quorum\n    ack: fsync",
     };
     format!(
-        "port: {SENTINEL_PORT}\nbind: {address}\nprotected-mode: false\ndir: data\npeers: [{peers}]\ngroups:\n  - name: {GROUP}\n    \
+        "port: {SENTINEL_PORT}\nbind: {address}\nannounce-ip: {known}\nprotected-mode: false\ndir: data\npeers: [{peers}]\ngroups:\n  - name: {GROUP}\n    \
          nodes: [{nodes}]\n    down-after-milliseconds: {DOWN_AFTER_MS}\n    durability: {durability}\n",
-        address = host.address(),
+        address = host.listens(),
+        known = host.address(),
         peers = list(&plan.sentinels, SENTINEL_PORT + SIDE),
         nodes = list(&plan.nodes, NODE_PORT),
     )
@@ -136,10 +138,11 @@ fn our_sentinel(host: Host, plan: &Plan, durability: Durability, ack: Ack) -> St
 
 fn redis_sentinel(host: Host, plan: &Plan) -> String {
     format!(
-        "port {SENTINEL_PORT}\nbind {address}\nprotected-mode no\ndir data\nsentinel monitor {GROUP} {master} {NODE_PORT} 2\n\
+        "port {SENTINEL_PORT}\nbind {address}\nsentinel announce-ip {known}\nprotected-mode no\ndir data\nsentinel monitor {GROUP} {master} {NODE_PORT} 2\n\
          sentinel down-after-milliseconds {GROUP} {DOWN_AFTER_MS}\nsentinel failover-timeout {GROUP} {REDIS_FAILOVER_TIMEOUT_MS}\n\
          sentinel parallel-syncs {GROUP} 1\n",
-        address = host.address(),
+        address = host.listens(),
+        known = host.address(),
         master = plan.nodes[0].address(),
     )
 }

@@ -1,16 +1,19 @@
-//! The machine that a proof runs on: namespaces of its own, hosts on a network that can be cut link by link, disks that can be full or stand
+//! The machine that a proof runs on: namespaces of its own where it may have them, hosts on a network that can be cut link by link, disks that can be full or stand
 //! still.
 
 mod disk;
+mod host;
 mod isolate;
 mod network;
+mod proxy;
 
 use std::io;
 use std::process::{Command, Output, Stdio};
 
-pub use disk::Disk;
-pub use isolate::{Inside, enter};
-pub use network::{Host, Network};
+pub use disk::{Disk, Disks};
+pub use host::{Host, Medium, connect};
+pub use isolate::{Inside, Means, enter};
+pub use network::Network;
 
 /// Unmounts every disk below this folder.
 pub fn unmount_below(folder: &std::path::Path) -> io::Result<()> {

@@ -1,7 +1,8 @@
 //! A disk of its own for each process, small enough to be filled.
 //!
-//! Root gets a file with ext4 on a loop device, which can also stand still (a frozen file system: writes wait until it goes on) and lose what was
-//! not synced. Without root it is a tmpfs, which can only be full.
+//! In namespaces root gets a file with ext4 on a loop device, which can also stand still (a frozen file system: writes wait until it goes on) and lose what was
+//! not synced. Who is not root gets a tmpfs, which can only be full. Without namespaces it is a
+//! folder, to which nothing can be done.
 
 use std::fs::File;
 use std::io;
@@ -18,39 +19,37 @@ const OPTIONS: &str = "loop,commit=300";
 /// What fills a full disk.
 const BALLAST: &str = "ballast";
 
-/// What can be done to a disk depends on what it is.
+/// What disks are; what can be done to them depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum Disks {
+    /// A file system on a loop device.
     Loop,
+    /// A file system in memory.
     Memory,
+    /// A plain folder.
+    Folder,
 }
 
 /// A mounted disk.
 pub struct Disk {
     mounted: PathBuf,
-    kind: Kind,
 }
 
 impl Disk {
     /// Mounts a fresh one at this folder, which must exist. Its image stands beside the folder.
-    pub fn mount(folder: &Path, root: bool) -> io::Result<Self> {
+    pub fn mount(folder: &Path, kind: Disks) -> io::Result<Self> {
         let at = folder.to_string_lossy().into_owned();
-        let kind = if root { Kind::Loop } else { Kind::Memory };
         match kind {
-            Kind::Loop => {
+            Disks::Loop => {
                 let image = image(folder);
                 File::create(&image)?.set_len(SIZE)?;
                 tool(&["mkfs.ext4", "-q", "-F", "-m", "0", &image], "")?;
                 tool(&["mount", "-o", OPTIONS, &image, &at], "")?;
             }
-            Kind::Memory => tool(&["mount", "-t", "tmpfs", "-o", &format!("size={SIZE}"), "tmpfs", &at], "")?,
+            Disks::Memory => tool(&["mount", "-t", "tmpfs", "-o", &format!("size={SIZE}"), "tmpfs", &at], "")?,
+            Disks::Folder => {}
         }
-        Ok(Self { mounted: folder.to_owned(), kind })
-    }
-
-    /// Can it stand still, and lose what was not synced?
-    pub fn is_real(&self) -> bool {
-        self.kind == Kind::Loop
+        Ok(Self { mounted: folder.to_owned() })
     }
 
     /// The power fails: what was not synced is gone. Nobody may use the disk meanwhile.

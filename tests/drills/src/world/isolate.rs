@@ -2,12 +2,14 @@
 //!
 //! The program becomes `unshare`, which starts the program again as the first process of the new namespaces. When that one ends, however it
 //! ends, the kernel kills what it started and unmounts and removes what it made: nothing is left to clean up. Root is not needed where the
-//! system lets users make namespaces.
+//! system lets users make namespaces; where nobody may, or `unshare` is not there, a proxy stands in.
 
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use super::disk::Disks;
+use super::host::Medium;
 use super::tool;
 
 /// Set for the program inside: the process id that it had outside, and `root` or `user`.
@@ -18,29 +20,49 @@ const NAMESPACES: &[&str] = &["--mount", "--net", "--pid", "--fork", "--kill-chi
 /// Further flags for who is not root: root inside, a user like any other outside.
 const AS_USER: &[&str] = &["--user", "--map-root-user"];
 
-/// The program is inside its namespaces.
+/// Where the program found itself.
 pub struct Inside {
-    /// Its process id outside: unique on this machine.
+    /// Its process id on this machine.
     pub id: String,
-    /// May it mount block devices?
-    pub root: bool,
+    /// What hosts are made of.
+    pub medium: Medium,
+    /// What disks are.
+    pub disks: Disks,
 }
 
-/// Goes inside. Returns there; outside it returns only with the reason why this machine does not allow it.
-pub fn enter() -> io::Result<Inside> {
+/// By what means hosts are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Means {
+    /// Namespaces if this machine allows them, else a proxy.
+    Any,
+    /// Namespaces.
+    Namespaces,
+    /// A proxy before every process.
+    Proxy,
+}
+
+/// Goes inside. Outside it returns only with the reason why this machine does not allow it, or if a proxy will do.
+pub fn enter(means: Means) -> io::Result<Inside> {
     if let Ok(inside) = std::env::var(VARIABLE) {
         let (id, as_root) = inside.split_once(' ').unwrap_or((&inside, "user"));
         // Named namespaces stand in /run/netns: a /run of our own keeps them from everybody else.
         tool(&["mount", "-t", "tmpfs", "tmpfs", "/run"], "")?;
-        return Ok(Inside { id: id.to_owned(), root: as_root == "root" });
+        let disks = if as_root == "root" { Disks::Loop } else { Disks::Memory };
+        return Ok(Inside { id: id.to_owned(), medium: Medium::Namespaces, disks });
     }
-    let (flags, as_root) = match allowed(NAMESPACES) {
-        Ok(()) => (NAMESPACES.to_vec(), "root"),
-        Err(_) => {
-            let flags = [AS_USER, NAMESPACES].concat();
-            allowed(&flags)?;
-            (flags, "user")
-        }
+    let proxy = || Inside { id: std::process::id().to_string(), medium: Medium::Proxy, disks: Disks::Folder };
+    let as_user = [AS_USER, NAMESPACES].concat();
+    let (flags, as_root) = match (means, allowed(NAMESPACES)) {
+        (Means::Proxy, _) => return Ok(proxy()),
+        (_, Ok(())) => (NAMESPACES.to_vec(), "root"),
+        (means, Err(_)) => match (means, allowed(&as_user)) {
+            (_, Ok(())) => (as_user, "user"),
+            (Means::Namespaces, Err(reason)) => return Err(reason),
+            (_, Err(reason)) => {
+                println!("{reason}; a proxy stands before every process");
+                return Ok(proxy());
+            }
+        },
     };
     let failed = Command::new("unshare")
         .args(flags)
@@ -54,7 +76,8 @@ pub fn enter() -> io::Result<Inside> {
 
 /// May this process make such namespaces?
 fn allowed(flags: &[&str]) -> io::Result<()> {
-    let tried = Command::new("unshare").args(flags).args(["--", "true"]).stdin(Stdio::null()).output()?;
+    // `ip` is needed inside.
+    let tried = Command::new("unshare").args(flags).args(["--", "ip", "link"]).stdin(Stdio::null()).output()?;
     if tried.status.success() {
         return Ok(());
     }

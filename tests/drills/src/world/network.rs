@@ -1,44 +1,16 @@
-//! Hosts on one switch, each a network namespace with an address of its own.
+//! Hosts that reach each other, link by link.
 //!
-//! A link is cut in one direction by giving the sender a hardware address that nobody has: what it sends is lost without a word, as on a real
+//! As namespaces they are on one switch, and a link is cut in one direction by giving the sender a hardware address that nobody has: what it sends is lost without a word, as on a real
 //! network, and connections that stand stay open and time out in their own time. Both directions are two cuts. Needs iproute2 and no firewall.
+//! Where there are no namespaces, a proxy cuts (`proxy.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::fs::File;
 use std::io;
-use std::net::Ipv4Addr;
-use std::os::fd::AsFd;
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-
+use super::host::{Host, Medium};
+use super::proxy::Proxy;
 use super::tool;
-
-/// A host on the network, by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Host(pub u8);
-
-impl Host {
-    /// Its address.
-    pub fn address(self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 77, 0, self.0 + 1)
-    }
-
-    fn name(self) -> String {
-        format!("h{}", self.0)
-    }
-
-    /// Its hardware address.
-    fn hardware(self) -> String {
-        format!("02:00:00:00:00:{:02x}", self.0 + 1)
-    }
-
-    /// Moves the calling thread to this host: sockets that it makes from now on, and processes that it starts, are there.
-    pub fn enter(self) -> io::Result<()> {
-        let namespace = File::open(format!("/run/netns/{}", self.name()))?;
-        Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
-    }
-}
 
 /// An address that no host has.
 const NOBODY: &str = "02:ff:ff:ff:ff:ff";
@@ -48,41 +20,59 @@ const SLOW: &str = "rate 256kbit burst 4kb latency 500ms";
 
 /// All hosts and what is cut between them.
 pub struct Network {
-    hosts: u8,
+    hosts: Vec<Host>,
     cut: BTreeSet<(Host, Host)>,
+    proxy: Option<Proxy>,
 }
 
 impl Network {
-    /// Builds hosts 0 to `hosts` - 1, all connected.
-    pub fn build(hosts: u8) -> io::Result<Self> {
-        let network = Self { hosts, cut: BTreeSet::new() };
+    /// Connects these hosts. `listening`: the ports that others reach on some of them.
+    pub fn build(hosts: &[Host], listening: &[(Host, Vec<u16>)]) -> io::Result<Self> {
+        let proxied = hosts[0].medium == Medium::Proxy;
+        let proxy = proxied.then(|| Proxy::start(listening, hosts[0])).transpose()?;
+        let network = Self { hosts: hosts.to_vec(), cut: BTreeSet::new(), proxy };
+        if !proxied {
+            network.wire()?;
+        }
+        Ok(network)
+    }
+
+    /// Makes the namespaces and a cable from each to the switch.
+    fn wire(&self) -> io::Result<()> {
         tool(&["ip", "-batch", "-"], "netns add switch\n")?;
         let mut script = String::new();
-        for host in network.all() {
+        for host in self.all() {
             writeln!(script, "netns add {}", host.name()).expect("a string takes all");
             writeln!(
                 script,
                 "link add eth0 netns {} address {} type veth peer name p{} netns switch",
                 host.name(),
                 host.hardware(),
-                host.0
+                host.number
             )
             .expect("a string takes all");
         }
         tool(&["ip", "-batch", "-"], &script)?;
-        let ports = network.all().map(|host| format!("link set p{} master bridge up\n", host.0));
+        let ports = self.all().map(|host| format!("link set p{} master bridge up\n", host.number));
         let script = format!("link add bridge type bridge\nlink set bridge up\n{}", ports.collect::<String>());
         tool(&["ip", "-n", "switch", "-batch", "-"], &script)?;
-        for host in network.all() {
+        for host in self.all() {
             let script = format!("link set lo up\nlink set eth0 up\naddr add {}/24 dev eth0\n", host.address());
             tool(&["ip", "-n", &host.name(), "-batch", "-"], &script)?;
-            network.tell(host, network.all().filter(|other| *other != host))?;
+            self.tell(host, self.all().filter(|other| *other != host))?;
         }
-        Ok(network)
+        Ok(())
     }
 
-    fn all(&self) -> impl Iterator<Item = Host> + use<> {
-        (0..self.hosts).map(Host)
+    fn all(&self) -> impl Iterator<Item = Host> {
+        self.hosts.iter().copied()
+    }
+
+    /// This process runs on this host.
+    pub fn note_process(&self, process: u32, host: Host) {
+        if let Some(proxy) = &self.proxy {
+            proxy.note(process, host);
+        }
     }
 
     /// Cuts these links, each from the first host to the second, beside what is cut already.
@@ -99,6 +89,10 @@ impl Network {
 
     /// Makes what this host sends slow, or fast again.
     pub fn set_slow(&self, host: Host, slow: bool) -> io::Result<()> {
+        if let Some(proxy) = &self.proxy {
+            proxy.set_slow(host, slow);
+            return Ok(());
+        }
         let name = host.name();
         let device = ["tc", "-n", &name, "qdisc"];
         match slow {
@@ -108,6 +102,10 @@ impl Network {
     }
 
     fn apply(&self, links: &[(Host, Host)]) -> io::Result<()> {
+        if let Some(proxy) = &self.proxy {
+            proxy.set_cut(&self.cut);
+            return Ok(());
+        }
         let mut by_sender: BTreeMap<Host, Vec<Host>> = BTreeMap::new();
         for (from, to) in links {
             by_sender.entry(*from).or_default().push(*to);
