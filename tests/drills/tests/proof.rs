@@ -36,19 +36,6 @@ fn clean(arguments: &[&str]) {
     }
 }
 
-/// Everything that is acknowledged is still there, in order, and reads never go back, whatever is broken.
-#[test]
-fn a_quorum_group_loses_nothing() {
-    clean(&["--minutes", "1.7", "--durability", "quorum", "--seed", "1"]);
-}
-
-/// With `ack: fsync` the promise holds when every process is killed at once and no disk keeps what was not synced.
-#[test]
-fn a_quorum_on_disks_survives_the_loss_of_power() {
-    let faults = "power-loss,kill,restart,isolate,slow-disk";
-    clean(&["--minutes", "0.8", "--durability", "quorum", "--ack", "fsync", "--faults", faults, "--seed", "2"]);
-}
-
 #[test]
 fn a_handover_under_load_loses_nothing() {
     clean(&["--minutes", "0.3", "--durability", "async", "--faults", "handover", "--seed", "1"]);

@@ -47,7 +47,7 @@ pub fn enter(means: Means) -> io::Result<Inside> {
         let (id, as_root) = inside.split_once(' ').unwrap_or((&inside, "user"));
         // Named namespaces stand in /run/netns: a /run of our own keeps them from everybody else.
         tool(&["mount", "-t", "tmpfs", "tmpfs", "/run"], "")?;
-        let disks = if as_root == "root" { Disks::Loop } else { Disks::Memory };
+        let disks = if as_root == "root" && loops_work() { Disks::Loop } else { Disks::Memory };
         return Ok(Inside { id: id.to_owned(), medium: Medium::Namespaces, disks });
     }
     let proxy = || Inside { id: std::process::id().to_string(), medium: Medium::Proxy, disks: Disks::Folder };
@@ -72,6 +72,11 @@ pub fn enter(means: Means) -> io::Result<Inside> {
         .env(VARIABLE, format!("{} {as_root}", std::process::id()))
         .exec();
     Err(failed)
+}
+
+/// Is there a free loop device, and somebody to put a file system on it?
+fn loops_work() -> bool {
+    [&["losetup", "--find"] as &[&str], &["mkfs.ext4", "-V"]].iter().all(|words| tool(words, "").is_ok())
 }
 
 /// May this process make such namespaces?
