@@ -135,9 +135,14 @@ fn subscribed(asked: &Asked<'_>) -> Option<Objection> {
 
 fn stale(asked: &Asked<'_>) -> Option<Objection> {
     let standing = &asked.core.standing;
-    refuse_if(standing.stale && !asked.core.config.replica_serve_stale_data && !asked.flags.has(Flags::STALE), || {
-        Refusal::MasterDown
-    })
+    if !standing.stale {
+        return None;
+    }
+    if asked.flags.has(Flags::READONLY) && asked.core.is_fenced() {
+        // I6: what it holds may be the past, or what was never acknowledged; nobody has said yet which.
+        return Some(Objection::Refuse(Refusal::Fenced));
+    }
+    refuse_if(!asked.core.config.replica_serve_stale_data && !asked.flags.has(Flags::STALE), || Refusal::MasterDown)
 }
 
 fn loading(asked: &Asked<'_>) -> Option<Objection> {

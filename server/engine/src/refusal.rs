@@ -100,6 +100,9 @@ pub enum Refusal {
     /// A replica without its master, replica-serve-stale-data no.
     #[error("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.")]
     MasterDown,
+    /// A read said to a node of a group that serves no epoch (I6).
+    #[error("MASTERDOWN This node has not been told what it is in its group, and serves no reads until then.")]
+    Fenced,
     /// The dataset is being loaded.
     #[error("LOADING Redis is loading the dataset in memory")]
     Loading,

@@ -466,6 +466,19 @@ fn a_fenced_node_changes_nothing_of_what_it_relied_on() {
     assert_eq!(report.durable.map(|keep| keep.durable.holds), Some(Holds::Memory), "it keeps no log");
 }
 
+/// I6: a node that serves no epoch serves no reads: it may hold the past, or what was never acknowledged.
+#[test]
+fn a_fenced_node_serves_no_reads() {
+    let mut world = World::quorum(2, config(1, 2, 2));
+    world.promise(0, 2);
+    for command in ["get a", "keys *", "dbsize"] {
+        assert!(world.say(0, command).starts_with("-MASTERDOWN"), "{command}");
+    }
+    assert!(world.say(0, "set a 1").starts_with("-READONLY"));
+    assert_eq!(world.say(0, "ping"), "+PONG");
+    assert_eq!(world.say(1, "get a"), "nil", "a replica serves reads, as stale as it is");
+}
+
 /// I2: what is acknowledged waits for the state file: until then the node follows and counts for nothing.
 #[test]
 fn a_node_counts_when_its_epoch_is_on_disk() {
