@@ -4,13 +4,14 @@
 //!
 //! ```text
 //! Header (8) | expiry (8, if set) | key length (8, if above 65535) | value cell | key | string, if inline
-//! value cell: Inline u32 length · Int i64 · Owned Vec<u8> · Object B
+//! value cell: Inline u32 length · Int i64 · Owned Vec<u8> · List L · Set S · Hash H · Zset Z
 //! ```
 //!
 //! A key of 16 bytes with a value of 3 takes 31 bytes. A string above `INLINE_MAX`, or one that was changed in place, keeps an
 //! allocation of its own, so that it may grow without moving the key. The key of an entry never changes.
 use crate::text::{INT_TEXT_MAX, format_int};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
@@ -20,7 +21,7 @@ pub const INLINE_MAX: usize = 1024;
 
 /// A value on its way into an entry.
 #[derive(Debug)]
-pub enum NewValue<'a, B> {
+pub enum NewValue<'a, O> {
     /// A string, copied in beside the key unless it is long.
     Bytes(&'a [u8]),
     /// A string that keeps its own allocation, because it is large or will grow.
@@ -28,12 +29,12 @@ pub enum NewValue<'a, B> {
     /// A string that is the canonical text of an integer, kept as the integer.
     Int(i64),
     /// Anything else.
-    Object(B),
+    Object(O),
 }
 
-/// A value as an entry holds it.
+/// A value as an entry holds it; `O` is a [`Body`] of references.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Held<'a, B> {
+pub enum Held<'a, O> {
     /// A string beside its key.
     Inline(&'a [u8]),
     /// A string with an allocation of its own: large, or changed in place at some time.
@@ -41,17 +42,34 @@ pub enum Held<'a, B> {
     /// The integer whose text the string is.
     Int(i64),
     /// Anything else.
-    Object(&'a B),
+    Object(O),
+}
+
+/// One of four types of things that are no strings. Which it is stands in the entry's header, so that its cell has no more than the
+/// thing itself; and so four types, by the names that the keyspace has for them, instead of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body<L, S, H, Z> {
+    /// A list.
+    List(L),
+    /// A set.
+    Set(S),
+    /// A hash.
+    Hash(H),
+    /// A sorted set.
+    Zset(Z),
 }
 
 /// A key, its value, an optional expiry (ms of the wall clock), an 8-bit mark and 24 bits for eviction's clock. Pointer-sized.
-pub struct Entry<B> {
+pub struct Entry<L, S, H, Z> {
     at: NonNull<u8>,
-    holds: PhantomData<B>,
+    holds: PhantomData<Body<L, S, H, Z>>,
 }
 
+/// An entry that holds strings only.
+pub type Pair = Entry<Infallible, Infallible, Infallible, Infallible>;
+
 // SAFETY: an entry owns its allocation and what lies in it; it is not Sync, so that `set_mark` may take `&self`.
-unsafe impl<B: Send> Send for Entry<B> {}
+unsafe impl<L: Send, S: Send, H: Send, Z: Send> Send for Entry<L, S, H, Z> {}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -59,7 +77,10 @@ enum Kind {
     Inline,
     Int,
     Owned,
-    Object,
+    List,
+    Set,
+    Hash,
+    Zset,
 }
 
 #[repr(C)]
@@ -90,11 +111,17 @@ struct Shape {
     tail: usize,
 }
 
-impl<B> Entry<B> {
-    const CELL_FITS: () = assert!(align_of::<B>() <= ALIGN, "an object is aligned to 8 bytes at most");
+impl<L, S, H, Z> Entry<L, S, H, Z> {
+    const CELL_FITS: () = {
+        let fits = align_of::<L>() <= ALIGN && align_of::<S>() <= ALIGN;
+        assert!(
+            fits && align_of::<H>() <= ALIGN && align_of::<Z>() <= ALIGN,
+            "an object is aligned to 8 bytes at most"
+        );
+    };
 
     /// An entry for `key`. A `Bytes` above `INLINE_MAX` gets an allocation of its own.
-    pub fn new(key: &[u8], value: NewValue<'_, B>, expiry_ms: Option<u64>) -> Self {
+    pub fn new(key: &[u8], value: NewValue<'_, Body<L, S, H, Z>>, expiry_ms: Option<u64>) -> Self {
         let header = Header { kind: Kind::Int, flags: 0, mark: 0, clock: [0; 3], key_len: [0; 2] };
         Self::build(header, key, value, expiry_ms)
     }
@@ -109,7 +136,7 @@ impl<B> Entry<B> {
 
     /// The value.
     #[inline]
-    pub fn value(&self) -> Held<'_, B> {
+    pub fn value(&self) -> Held<'_, Body<&L, &S, &H, &Z>> {
         let shape = self.shape();
         // SAFETY: the header's kind says what `build` or `set` wrote into the cell; the borrow of self keeps it there.
         unsafe {
@@ -118,13 +145,16 @@ impl<B> Entry<B> {
                 Kind::Inline => Held::Inline(std::slice::from_raw_parts(self.part(shape.tail), cell_len(cell))),
                 Kind::Int => Held::Int(cell.cast::<i64>().read()),
                 Kind::Owned => Held::Owned(&*cell.cast()),
-                Kind::Object => Held::Object(&*cell.cast()),
+                Kind::List => Held::Object(Body::List(&*cell.cast())),
+                Kind::Set => Held::Object(Body::Set(&*cell.cast())),
+                Kind::Hash => Held::Object(Body::Hash(&*cell.cast())),
+                Kind::Zset => Held::Object(Body::Zset(&*cell.cast())),
             }
         }
     }
 
     /// The object, when the value is one.
-    pub fn object(&self) -> Option<&B> {
+    pub fn object(&self) -> Option<Body<&L, &S, &H, &Z>> {
         match self.value() {
             Held::Object(object) => Some(object),
             _ => None,
@@ -132,9 +162,18 @@ impl<B> Entry<B> {
     }
 
     /// The object, when the value is one.
-    pub fn object_mut(&mut self) -> Option<&mut B> {
-        // SAFETY: the kind says that the cell holds a B, and `&mut self` that nobody else looks at it.
-        (self.header().kind == Kind::Object).then(|| unsafe { &mut *self.part(self.shape().value).cast() })
+    pub fn object_mut(&mut self) -> Option<Body<&mut L, &mut S, &mut H, &mut Z>> {
+        let cell = self.part(self.shape().value);
+        // SAFETY: the kind says what the cell holds, and `&mut self` that nobody else looks at it.
+        unsafe {
+            match self.header().kind {
+                Kind::Inline | Kind::Int | Kind::Owned => None,
+                Kind::List => Some(Body::List(&mut *cell.cast())),
+                Kind::Set => Some(Body::Set(&mut *cell.cast())),
+                Kind::Hash => Some(Body::Hash(&mut *cell.cast())),
+                Kind::Zset => Some(Body::Zset(&mut *cell.cast())),
+            }
+        }
     }
 
     /// The string as a vector to change in place, moved out of the key's allocation first; `None` when the value is an object.
@@ -153,15 +192,13 @@ impl<B> Entry<B> {
     }
 
     /// Replaces the value; key, expiry, mark and clock stay.
-    pub fn set(&mut self, value: NewValue<'_, B>) {
+    pub fn set(&mut self, value: NewValue<'_, Body<L, S, H, Z>>) {
         let cell = self.part(self.shape().value);
         match (self.header().kind, value) {
             // SAFETY: the kind says what the cell holds; here and below an assignment through its type drops the old value.
             (Kind::Int, NewValue::Int(new)) => unsafe { cell.cast::<i64>().write(new) },
             // SAFETY: as above.
             (Kind::Owned, NewValue::Owned(new)) => unsafe { *cell.cast::<Vec<u8>>() = new },
-            // SAFETY: as above.
-            (Kind::Object, NewValue::Object(new)) => unsafe { *cell.cast::<B>() = new },
             (Kind::Inline, NewValue::Bytes(new)) if new.len() <= INLINE_MAX => self.set_inline(new),
             (_, value) => *self = Self::build(self.header(), self.key(), value, self.expiry_ms()),
         }
@@ -246,7 +283,7 @@ impl<B> Entry<B> {
             // SAFETY: the flag says that this word holds the key's length.
             unsafe { self.part(value - WORD).cast::<usize>().read() }
         };
-        let key = value + cell_size::<B>(header.kind);
+        let key = value + Self::cell_size(header.kind);
         Shape { value, key, key_len, tail: key + key_len }
     }
 
@@ -260,8 +297,20 @@ impl<B> Entry<B> {
         layout(shape.tail + inline)
     }
 
+    fn cell_size(kind: Kind) -> usize {
+        match kind {
+            Kind::Inline => size_of::<u32>(),
+            Kind::Int => size_of::<i64>(),
+            Kind::Owned => size_of::<Vec<u8>>(),
+            Kind::List => size_of::<L>(),
+            Kind::Set => size_of::<S>(),
+            Kind::Hash => size_of::<H>(),
+            Kind::Zset => size_of::<Z>(),
+        }
+    }
+
     /// A new allocation with everything in it; `old` gives mark and clock.
-    fn build(old: Header, key: &[u8], value: NewValue<'_, B>, expiry_ms: Option<u64>) -> Self {
+    fn build(old: Header, key: &[u8], value: NewValue<'_, Body<L, S, H, Z>>, expiry_ms: Option<u64>) -> Self {
         const { Self::CELL_FITS };
         let value = match value {
             NewValue::Bytes(bytes) if bytes.len() > INLINE_MAX => NewValue::Owned(bytes.to_vec()),
@@ -271,12 +320,15 @@ impl<B> Entry<B> {
             NewValue::Bytes(bytes) => (Kind::Inline, bytes.len()),
             NewValue::Int(_) => (Kind::Int, 0),
             NewValue::Owned(_) => (Kind::Owned, 0),
-            NewValue::Object(_) => (Kind::Object, 0),
+            NewValue::Object(Body::List(_)) => (Kind::List, 0),
+            NewValue::Object(Body::Set(_)) => (Kind::Set, 0),
+            NewValue::Object(Body::Hash(_)) => (Kind::Hash, 0),
+            NewValue::Object(Body::Zset(_)) => (Kind::Zset, 0),
         };
         let long_key = key.len() > SHORT_KEY_MAX;
         let words = usize::from(expiry_ms.is_some()) + usize::from(long_key);
         let cell = size_of::<Header>() + words * WORD;
-        let key_at = cell + cell_size::<B>(kind);
+        let key_at = cell + Self::cell_size(kind);
         let flags = if expiry_ms.is_some() { HAS_EXPIRY } else { 0 } | if long_key { LONG_KEY } else { 0 };
         let key_len = if long_key { [0; 2] } else { (key.len() as u16).to_le_bytes() };
         let layout = layout(key_at + key.len() + inline);
@@ -299,7 +351,10 @@ impl<B> Entry<B> {
                 }
                 NewValue::Int(value) => part(cell).cast::<i64>().write(value),
                 NewValue::Owned(bytes) => part(cell).cast::<Vec<u8>>().write(bytes),
-                NewValue::Object(object) => part(cell).cast::<B>().write(object),
+                NewValue::Object(Body::List(list)) => part(cell).cast::<L>().write(list),
+                NewValue::Object(Body::Set(set)) => part(cell).cast::<S>().write(set),
+                NewValue::Object(Body::Hash(hash)) => part(cell).cast::<H>().write(hash),
+                NewValue::Object(Body::Zset(zset)) => part(cell).cast::<Z>().write(zset),
             }
             ptr::copy_nonoverlapping(key.as_ptr(), part(key_at), key.len());
             Entry { at, holds: PhantomData }
@@ -330,7 +385,10 @@ impl<B> Entry<B> {
                 Held::Inline(bytes) => NewValue::Bytes(bytes),
                 Held::Int(value) => NewValue::Int(value),
                 Held::Owned(_) => NewValue::Owned(cell.cast::<Vec<u8>>().read()),
-                Held::Object(_) => NewValue::Object(cell.cast::<B>().read()),
+                Held::Object(Body::List(_)) => NewValue::Object(Body::List(cell.cast::<L>().read())),
+                Held::Object(Body::Set(_)) => NewValue::Object(Body::Set(cell.cast::<S>().read())),
+                Held::Object(Body::Hash(_)) => NewValue::Object(Body::Hash(cell.cast::<H>().read())),
+                Held::Object(Body::Zset(_)) => NewValue::Object(Body::Zset(cell.cast::<Z>().read())),
             };
             let new = Self::build(self.header(), key.unwrap_or(self.key()), value, expiry_ms);
             let old = ManuallyDrop::new(std::mem::replace(self, new));
@@ -346,20 +404,11 @@ unsafe fn cell_len(cell: *const u8) -> usize {
     unsafe { cell.cast::<u32>().read() as usize }
 }
 
-fn cell_size<B>(kind: Kind) -> usize {
-    match kind {
-        Kind::Inline => size_of::<u32>(),
-        Kind::Int => size_of::<i64>(),
-        Kind::Owned => size_of::<Vec<u8>>(),
-        Kind::Object => size_of::<B>(),
-    }
-}
-
 fn layout(size: usize) -> Layout {
     Layout::from_size_align(size, ALIGN).expect("a key and a value fit the address space")
 }
 
-impl<B> Drop for Entry<B> {
+impl<L, S, H, Z> Drop for Entry<L, S, H, Z> {
     fn drop(&mut self) {
         let (kind, layout, cell) = (self.header().kind, self.layout(), self.part(self.shape().value));
         // SAFETY: the kind says what the cell holds; afterwards nobody looks at the allocation.
@@ -367,14 +416,17 @@ impl<B> Drop for Entry<B> {
             match kind {
                 Kind::Inline | Kind::Int => {}
                 Kind::Owned => ptr::drop_in_place(cell.cast::<Vec<u8>>()),
-                Kind::Object => ptr::drop_in_place(cell.cast::<B>()),
+                Kind::List => ptr::drop_in_place(cell.cast::<L>()),
+                Kind::Set => ptr::drop_in_place(cell.cast::<S>()),
+                Kind::Hash => ptr::drop_in_place(cell.cast::<H>()),
+                Kind::Zset => ptr::drop_in_place(cell.cast::<Z>()),
             }
             dealloc(self.at.as_ptr(), layout);
         }
     }
 }
 
-impl<B> crate::Keyed for Entry<B> {
+impl<L, S, H, Z> crate::Keyed for Entry<L, S, H, Z> {
     #[inline]
     fn key(&self) -> &[u8] {
         Entry::key(self)
@@ -416,20 +468,51 @@ mod tests {
         Rename(Vec<u8>),
     }
 
-    /// An object that counts its owners, so that a leak or a double drop shows.
-    type Object = (Rc<()>, u32);
+    /// Objects of four sizes that count their owners, so that a leak or a double drop shows.
+    type List = (Rc<()>, u32);
+    type Set = Box<List>;
+    type Hash = (List, u64);
+    type Zset = Vec<List>;
+    type Tested = Entry<List, Set, Hash, Zset>;
 
-    fn new_value<'a>(value: &'a Value, owner: &Rc<()>) -> NewValue<'a, Object> {
+    fn new_value<'a>(value: &'a Value, owner: &Rc<()>) -> NewValue<'a, Body<List, Set, Hash, Zset>> {
         match value {
             Value::Text(text) => NewValue::Bytes(text),
             Value::Owned(text) => NewValue::Owned(text.clone()),
             Value::Int(value) => NewValue::Int(*value),
-            Value::Object(number) => NewValue::Object((owner.clone(), *number)),
+            Value::Object(number) => {
+                let list = (owner.clone(), *number);
+                NewValue::Object(match number % 4 {
+                    0 => Body::List(list),
+                    1 => Body::Set(Box::new(list)),
+                    2 => Body::Hash((list, 9)),
+                    _ => Body::Zset(vec![list]),
+                })
+            }
+        }
+    }
+
+    fn number_of(object: Body<&List, &Set, &Hash, &Zset>) -> u32 {
+        match object {
+            Body::List(list) => list.1,
+            Body::Set(set) => set.1,
+            Body::Hash((list, nine)) if *nine == 9 => list.1,
+            Body::Zset(zset) if zset.len() == 1 => zset[0].1,
+            Body::Hash(_) | Body::Zset(_) => panic!("{object:?}"),
+        }
+    }
+
+    fn number_mut<'a>(object: Body<&'a mut List, &'a mut Set, &'a mut Hash, &'a mut Zset>) -> &'a mut u32 {
+        match object {
+            Body::List(list) => &mut list.1,
+            Body::Set(set) => &mut set.1,
+            Body::Hash(hash) => &mut hash.0.1,
+            Body::Zset(zset) => &mut zset[0].1,
         }
     }
 
     #[track_caller]
-    fn check(entry: &Entry<Object>, model: &Model) {
+    fn check(entry: &Tested, model: &Model) {
         assert_eq!(entry.key(), model.key);
         assert_eq!(entry.expiry_ms(), model.expiry_ms);
         assert_eq!((entry.mark(), entry.clock()), (0xa5, 0x00c0_ffee));
@@ -438,7 +521,7 @@ mod tests {
             (Held::Owned(held), Value::Text(text)) if text.len() > INLINE_MAX => assert_eq!(held, text),
             (Held::Owned(held), Value::Owned(text)) => assert_eq!(held, text),
             (Held::Int(held), Value::Int(value)) => assert_eq!(held, *value),
-            (Held::Object(held), Value::Object(number)) => assert_eq!(held.1, *number),
+            (Held::Object(held), Value::Object(number)) => assert_eq!(number_of(held), *number),
             (held, wanted) => panic!("{held:?} for {wanted:?}"),
         }
     }
@@ -475,7 +558,7 @@ mod tests {
         #[test]
         fn behaves_like_its_parts(key in text(), first in value(), steps in prop::collection::vec(step(), 0..12)) {
             let owner = Rc::new(());
-            let mut entry = Entry::new(&key, new_value(&first, &owner), None);
+            let mut entry = Tested::new(&key, new_value(&first, &owner), None);
             entry.set_mark(0xa5);
             entry.set_clock(0xffc0_ffee);
             let mut model = Model { key, value: first, expiry_ms: None };
@@ -499,8 +582,8 @@ mod tests {
                             }
                             (None, None) => {
                                 let Value::Object(number) = &mut model.value else { unreachable!() };
-                                *number ^= 1;
-                                entry.object_mut().expect("an object").1 ^= 1;
+                                *number ^= 4;
+                                *number_mut(entry.object_mut().expect("an object")) ^= 4;
                             }
                             (found, wanted) => panic!("{found:?} for {wanted:?}"),
                         }
@@ -525,9 +608,9 @@ mod tests {
 
     #[test]
     fn is_as_thin_as_the_header_says() {
-        let entry: Entry<Box<u8>> = Entry::new(b"key:000000000000", NewValue::Bytes(b"xxx"), None);
+        let entry = Pair::new(b"key:000000000000", NewValue::Bytes(b"xxx"), None);
         assert_eq!(entry.memory(), 31);
-        assert_eq!(size_of::<Entry<Box<u8>>>(), 8);
+        assert_eq!(size_of::<Pair>(), 8);
         assert_eq!(size_of::<Header>(), 8);
     }
 }

@@ -6,35 +6,40 @@
 //!
 //! The width only ever grows. Insertion and removal move what follows; whoever lets the set grow long pays for it.
 use crate::Malformed;
+use crate::thin::{LEN_MAX, MARKED, PREFIX, Thin};
+use std::fmt;
 
 const HEADER: usize = 8;
 
 /// A set of integers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
+#[repr(transparent)]
 pub struct IntSet {
-    bytes: Vec<u8>,
+    held: Thin<MARKED>,
 }
 
 impl IntSet {
     /// An empty set.
     pub fn new() -> Self {
-        IntSet { bytes: vec![2, 0, 0, 0, 0, 0, 0, 0] }
+        let mut held = Thin::new(PREFIX + HEADER);
+        held.rest_mut()[0] = 2;
+        IntSet { held }
     }
 
     /// Takes untrusted bytes, an RDB's or DUMP's.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Malformed> {
         const BAD: Malformed = Malformed("intset");
-        let Some((header, body)) = bytes.split_at_checked(HEADER) else { return Err(BAD) };
-        let set = IntSet { bytes: header.to_vec() };
-        if !matches!(set.width(), 2 | 4 | 8) || body.len() % set.width() != 0 {
+        if bytes.len() < HEADER || bytes.len() > LEN_MAX - PREFIX {
             return Err(BAD);
         }
-        let stated = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
-        if stated as usize != body.len() / set.width() {
+        let mut held = Thin::new(PREFIX + bytes.len());
+        held.rest_mut().copy_from_slice(&bytes);
+        let (set, body) = (IntSet { held }, bytes.len() - HEADER);
+        if !matches!(set.width(), 2 | 4 | 8) || body % set.width() != 0 {
             return Err(BAD);
         }
-        let set = IntSet { bytes };
-        if !set.iter().is_sorted_by(|a, b| a < b) {
+        let stated = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+        if stated as usize != body / set.width() || !set.iter().is_sorted_by(|a, b| a < b) {
             return Err(BAD);
         }
         Ok(set)
@@ -42,17 +47,17 @@ impl IntSet {
 
     /// The set in Redis's format.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.held.bytes()[PREFIX..]
     }
 
     /// Bytes of the allocation.
     pub fn memory(&self) -> usize {
-        self.bytes.capacity()
+        self.held.room()
     }
 
     /// How many integers.
     pub fn len(&self) -> usize {
-        (self.bytes.len() - HEADER) / self.width()
+        (self.as_bytes().len() - HEADER) / self.width()
     }
 
     /// No integers?
@@ -72,11 +77,11 @@ impl IntSet {
         }
         let Err(at) = self.search(value) else { return false };
         let (width, offset) = (self.width(), self.offset(at));
-        let before = self.bytes.len();
-        self.bytes.reserve_exact(width);
-        self.bytes.resize(before + width, 0);
-        self.bytes.copy_within(offset..before, offset + width);
-        self.bytes[offset..offset + width].copy_from_slice(&value.to_le_bytes()[..width]);
+        let before = self.as_bytes().len();
+        self.held.resize(PREFIX + before + width);
+        let bytes = self.held.rest_mut();
+        bytes.copy_within(offset..before, offset + width);
+        bytes[offset..offset + width].copy_from_slice(&value.to_le_bytes()[..width]);
         self.restate();
         true
     }
@@ -85,17 +90,17 @@ impl IntSet {
     pub fn remove(&mut self, value: i64) -> bool {
         let Ok(at) = self.search(value) else { return false };
         let (from, to) = (self.offset(at), self.offset(at + 1));
-        self.bytes.drain(from..to);
-        if self.bytes.capacity() > 2 * self.bytes.len() {
-            self.bytes.shrink_to_fit();
-        }
+        let bytes = self.held.rest_mut();
+        bytes.copy_within(to.., from);
+        let left = bytes.len() - (to - from);
+        self.held.resize(PREFIX + left);
         self.restate();
         true
     }
 
     /// The integer of rank `at`, in ascending order.
     pub fn get(&self, at: usize) -> Option<i64> {
-        let bytes = &self.bytes;
+        let bytes = self.as_bytes();
         let from = HEADER + at.checked_mul(self.width())?;
         Some(match self.width() {
             2 => i64::from(i16::from_le_bytes(*bytes.get(from..)?.first_chunk()?)),
@@ -115,7 +120,8 @@ impl IntSet {
     }
 
     fn width(&self) -> usize {
-        usize::from(self.bytes[0]) | usize::from(self.bytes[1] | self.bytes[2] | self.bytes[3]) << 8
+        let [low, rest @ ..] = self.as_bytes().first_chunk::<4>().expect("a header");
+        usize::from(*low) | usize::from(rest[0] | rest[1] | rest[2]) << 8
     }
 
     fn offset(&self, at: usize) -> usize {
@@ -137,16 +143,33 @@ impl IntSet {
     }
 
     fn widen(&mut self, width: usize) {
-        let mut bytes = Vec::with_capacity(HEADER + (self.len() + 1) * width);
-        bytes.extend_from_slice(&[width as u8, 0, 0, 0]);
-        bytes.extend_from_slice(&self.bytes[4..HEADER]);
-        self.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()[..width]));
-        self.bytes = bytes;
+        let mut wider = Thin::new(PREFIX + HEADER + self.len() * width);
+        let (header, body) = wider.rest_mut().split_at_mut(HEADER);
+        header[0] = width as u8;
+        header[4..].copy_from_slice(&self.as_bytes()[4..HEADER]);
+        for (to, value) in body.chunks_exact_mut(width).zip(self.iter()) {
+            to.copy_from_slice(&value.to_le_bytes()[..width]);
+        }
+        self.held = wider;
     }
 
     fn restate(&mut self) {
         let count = u32::try_from(self.len()).expect("callers convert a set long before it has 2^32 integers");
-        self.bytes[4..HEADER].copy_from_slice(&count.to_le_bytes());
+        self.held.rest_mut()[4..HEADER].copy_from_slice(&count.to_le_bytes());
+    }
+}
+
+impl PartialEq for IntSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for IntSet {}
+
+impl fmt::Debug for IntSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
     }
 }
 

@@ -5,6 +5,7 @@
 //! Nothing here knows of keys' types, clocks or commands; randomness is an argument.
 #![allow(unsafe_code)]
 
+pub mod compact;
 pub mod counting;
 pub mod crc64;
 pub mod entry;
@@ -18,8 +19,10 @@ pub mod sha1;
 pub mod skiplist;
 pub mod table;
 pub mod text;
+mod thin;
 
-pub use entry::{Entry, Held, NewValue};
+pub use compact::Compact;
+pub use entry::{Body, Entry, Held, NewValue, Pair};
 pub use intset::IntSet;
 pub use listpack::{Element, Listpack};
 pub use quicklist::QuickList;

@@ -9,17 +9,14 @@
 //! Finding an element is a walk; whoever lets a listpack grow long pays for it.
 use crate::Malformed;
 use crate::text::{INT_TEXT_MAX, format_int, parse_int};
+use crate::thin::{LEN_MAX, PREFIX, Thin};
+use std::fmt;
 use std::ops::Range;
 
 const HEADER: usize = 6;
 const END: u8 = 0xff;
 /// The count in the header when it does not fit there.
 const COUNT_UNKNOWN: u16 = u16::MAX;
-/// Spare room asked for when the allocation is full: an eighth, so that pushes are cheap and short listpacks stay tight.
-const SPARE_DIVISOR: usize = 8;
-/// Unused room that is never worth giving back.
-const SLACK: usize = 64;
-
 // First bytes of an element: source, the listpack specification.
 const INT_13: u8 = 0b1100_0000; // 110xxxxx xxxxxxxx, signed
 const STRING_6: u8 = 0b1000_0000; // 10xxxxxx
@@ -84,24 +81,26 @@ impl<'a> Element<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pos(usize);
 
-/// A sequence of elements. At most 4 GiB in all: callers convert to another structure long before.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A sequence of elements. Below 2 GiB in all: callers convert to another structure long before.
+#[derive(Clone)]
+#[repr(transparent)]
 pub struct Listpack {
-    bytes: Vec<u8>,
+    /// Its count is the listpack's own length field.
+    held: Thin<0>,
 }
 
 impl Listpack {
     /// An empty listpack.
     pub fn new() -> Self {
-        Listpack { bytes: vec![HEADER as u8 + 1, 0, 0, 0, 0, 0, END] }
+        let mut held = Thin::new(HEADER + 1);
+        held.rest_mut()[HEADER - PREFIX] = END;
+        Listpack { held }
     }
 
     /// Takes untrusted bytes and walks every element once.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Malformed> {
         const BAD: Malformed = Malformed("listpack");
-        let pack = Listpack { bytes };
-        let bytes = &pack.bytes;
-        if bytes.len() <= HEADER || bytes[bytes.len() - 1] != END {
+        if bytes.len() <= HEADER || bytes.len() > LEN_MAX || bytes[bytes.len() - 1] != END {
             return Err(BAD);
         }
         if u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize != bytes.len() {
@@ -118,31 +117,28 @@ impl Listpack {
             at += length + back.as_slice().len();
             count += 1;
         }
-        let stated = pack.stated_count();
+        let stated = u16::from_le_bytes([bytes[4], bytes[5]]);
         if stated != COUNT_UNKNOWN && usize::from(stated) != count {
             return Err(BAD);
         }
-        Ok(pack)
+        let mut held = Thin::new(bytes.len());
+        held.rest_mut().copy_from_slice(&bytes[PREFIX..]);
+        Ok(Listpack { held })
     }
 
     /// The listpack in Redis's format.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// The bytes, without a copy.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+        self.held.bytes()
     }
 
     /// Length in bytes, header and end included.
     pub fn byte_len(&self) -> usize {
-        self.bytes.len()
+        self.held.len()
     }
 
     /// Bytes of the allocation.
     pub fn memory(&self) -> usize {
-        self.bytes.capacity()
+        self.held.room()
     }
 
     /// Would a listpack of this length in bytes still be at most `limit` with `text` added? An estimate from above.
@@ -161,7 +157,7 @@ impl Listpack {
 
     /// No elements?
     pub fn is_empty(&self) -> bool {
-        self.bytes.len() == HEADER + 1
+        self.held.len() == HEADER + 1
     }
 
     /// The first element's position.
@@ -171,17 +167,17 @@ impl Listpack {
 
     /// The last element's position.
     pub fn last(&self) -> Option<Pos> {
-        (!self.is_empty()).then(|| Pos(before(&self.bytes, self.end())))
+        (!self.is_empty()).then(|| Pos(before(self.as_bytes(), self.end())))
     }
 
     /// The position after `pos`.
     pub fn next(&self, pos: Pos) -> Option<Pos> {
-        self.at(after(&self.bytes, pos.0))
+        self.at(after(self.as_bytes(), pos.0))
     }
 
     /// The position before `pos`.
     pub fn prev(&self, pos: Pos) -> Option<Pos> {
-        (pos.0 > HEADER).then(|| Pos(before(&self.bytes, pos.0)))
+        (pos.0 > HEADER).then(|| Pos(before(self.as_bytes(), pos.0)))
     }
 
     /// The position of element `index`, counted from 0; walks from the nearer end.
@@ -198,7 +194,7 @@ impl Listpack {
 
     /// The element at `pos`.
     pub fn get(&self, pos: Pos) -> Element<'_> {
-        decode(&self.bytes[pos.0..])
+        decode(&self.as_bytes()[pos.0..])
     }
 
     /// The first element equal to `needle`, looking at the first and then at every `1 + skip`th (skip 1: a hash's fields).
@@ -220,7 +216,7 @@ impl Listpack {
             }
             let mut at = here.0;
             for _ in 0..=skip {
-                at = if at < self.end() { after(&self.bytes, at) } else { at };
+                at = if at < self.end() { after(self.as_bytes(), at) } else { at };
             }
             pos = self.at(at);
         }
@@ -250,29 +246,29 @@ impl Listpack {
 
     /// Inserts after `pos`; returns the new element's position.
     pub fn insert_after(&mut self, pos: Pos, text: &[u8]) -> Pos {
-        let at = after(&self.bytes, pos.0);
+        let at = after(self.as_bytes(), pos.0);
         self.put(at..at, Element::of(text));
         Pos(at)
     }
 
     /// Puts `text` in the place of the element at `pos`.
     pub fn replace(&mut self, pos: Pos, text: &[u8]) {
-        self.put(pos.0..after(&self.bytes, pos.0), Element::of(text));
+        self.put(pos.0..after(self.as_bytes(), pos.0), Element::of(text));
     }
 
     /// Puts an integer in the place of the element at `pos`.
     pub fn replace_int(&mut self, pos: Pos, value: i64) {
-        self.put(pos.0..after(&self.bytes, pos.0), Element::Int(value));
+        self.put(pos.0..after(self.as_bytes(), pos.0), Element::Int(value));
     }
 
     /// Removes `count` elements from `pos` on (fewer when the end comes first); returns what now stands at `pos`.
     pub fn remove(&mut self, pos: Pos, count: usize) -> Option<Pos> {
         let (mut to, mut removed) = (pos.0, 0);
         while removed < count && to < self.end() {
-            to = after(&self.bytes, to);
+            to = after(self.as_bytes(), to);
             removed += 1;
         }
-        self.bytes.drain(pos.0..to);
+        self.gap(pos.0..to, 0);
         self.restate(-(removed as isize));
         self.at(pos.0)
     }
@@ -281,8 +277,9 @@ impl Listpack {
     pub fn split_off(&mut self, pos: Pos) -> Listpack {
         let mut tail = Listpack::new();
         let moved = pos.0..self.end();
-        let count = Iter { bytes: &self.bytes, front: moved.start, back: moved.end }.count();
-        tail.bytes.splice(HEADER..HEADER, self.bytes.drain(moved));
+        let count = Iter { bytes: self.as_bytes(), front: moved.start, back: moved.end }.count();
+        tail.gap(HEADER..HEADER, moved.len()).copy_from_slice(&self.as_bytes()[moved.clone()]);
+        self.gap(moved, 0);
         self.restate(-(count as isize));
         tail.restate(count as isize);
         tail
@@ -291,14 +288,14 @@ impl Listpack {
     /// Appends all elements of another listpack.
     pub fn append(&mut self, other: &Listpack) {
         let (end, count) = (self.end(), other.len());
-        let moved = &other.bytes[HEADER..other.end()];
+        let moved = &other.as_bytes()[HEADER..other.end()];
         self.gap(end..end, moved.len()).copy_from_slice(moved);
         self.restate(count as isize);
     }
 
     /// The elements in order; reversible.
     pub fn iter(&self) -> Iter<'_> {
-        Iter { bytes: &self.bytes, front: HEADER, back: self.end() }
+        Iter { bytes: self.as_bytes(), front: HEADER, back: self.end() }
     }
 
     /// The elements of these indexes (cut to the length) in order; reversible.
@@ -306,7 +303,7 @@ impl Listpack {
         let end = self.end();
         let front = self.nth(indexes.start).map_or(end, |pos| pos.0);
         let back = self.nth(indexes.end).map_or(end, |pos| pos.0);
-        Iter { bytes: &self.bytes, front, back: back.max(front) }
+        Iter { bytes: self.as_bytes(), front, back: back.max(front) }
     }
 
     /// The elements in order, each with its position; reversible.
@@ -316,7 +313,7 @@ impl Listpack {
 
     /// Offset of the end byte.
     fn end(&self) -> usize {
-        self.bytes.len() - 1
+        self.held.len() - 1
     }
 
     fn at(&self, at: usize) -> Option<Pos> {
@@ -324,7 +321,8 @@ impl Listpack {
     }
 
     fn stated_count(&self) -> u16 {
-        u16::from_le_bytes([self.bytes[4], self.bytes[5]])
+        let bytes = self.as_bytes();
+        u16::from_le_bytes([bytes[4], bytes[5]])
     }
 
     /// Puts one element in the place of the bytes `old`: none, or exactly one element.
@@ -342,35 +340,39 @@ impl Listpack {
         self.restate(isize::from(added));
     }
 
-    /// Widens or narrows the bytes `old` to `length` and returns them.
+    /// Widens or narrows the bytes `old`, which lie behind the header, to `length` and returns them.
     fn gap(&mut self, old: Range<usize>, length: usize) -> &mut [u8] {
-        let (from, before) = (old.end, self.bytes.len());
-        let to = old.start + length;
+        let (from, to, before) = (old.end, old.start + length, self.held.len());
         if to > from {
-            let more = to - from;
-            if self.bytes.capacity() - before < more {
-                self.bytes.reserve_exact(more.max(before / SPARE_DIVISOR));
-            }
-            self.bytes.resize(before + more, 0);
-            self.bytes.copy_within(from..before, to);
+            self.held.resize(before + (to - from));
+            self.held.rest_mut().copy_within(from - PREFIX..before - PREFIX, to - PREFIX);
         } else if to < from {
-            self.bytes.copy_within(from.., to);
-            self.bytes.truncate(before - (from - to));
+            self.held.rest_mut().copy_within(from - PREFIX.., to - PREFIX);
+            self.held.resize(before - (from - to));
         }
-        &mut self.bytes[old.start..to]
+        &mut self.held.rest_mut()[old.start - PREFIX..to - PREFIX]
     }
 
-    /// Writes the header after a change of `added` elements, and gives back room that is mostly unused.
+    /// Writes the count after a change of `added` elements.
     fn restate(&mut self, added: isize) {
-        let total = u32::try_from(self.bytes.len()).expect("callers keep a listpack far below 4 GiB");
-        if self.bytes.capacity() > 2 * self.bytes.len() + SLACK {
-            self.bytes.shrink_to_fit();
-        }
-        self.bytes[..4].copy_from_slice(&total.to_le_bytes());
         if self.stated_count() != COUNT_UNKNOWN {
             let count = (self.stated_count() as isize + added).clamp(0, COUNT_UNKNOWN as isize) as u16;
-            self.bytes[4..HEADER].copy_from_slice(&count.to_le_bytes());
+            self.held.rest_mut()[..HEADER - PREFIX].copy_from_slice(&count.to_le_bytes());
         }
+    }
+}
+
+impl PartialEq for Listpack {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Listpack {}
+
+impl fmt::Debug for Listpack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 

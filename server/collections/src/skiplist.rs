@@ -222,6 +222,11 @@ impl SkipList {
         self.len
     }
 
+    /// The seed of its hashes.
+    pub fn seed(&self) -> HashSeed {
+        self.index.seed()
+    }
+
     /// No members?
     pub fn is_empty(&self) -> bool {
         self.len == 0

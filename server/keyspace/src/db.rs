@@ -1,7 +1,8 @@
 //! One database, as commands see it.
 
 use crate::{
-    AccessMeter, DbIndex, Discarded, Hash, KeyHash, Keyspace, Kind, Limits, List, Set, StrRef, UnixMs, Value, ValueRef,
+    AccessMeter, DbIndex, Discarded, Hash, KeyHash, Keyspace, Kind, Limits, List, Set, StrRef, Tuned, UnixMs, Value,
+    ValueRef,
     WrongType, Zset,
     access::{self, Access},
     deadlines::Deadlines,
@@ -10,7 +11,7 @@ use crate::{
     value::new_text,
 };
 use quorate_collections::NewValue;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// What a write does to the key's expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,22 +188,22 @@ impl<'k> Db<'k> {
     }
 
     /// A list to change, created empty when absent.
-    pub fn list_mut(&mut self, key: &[u8]) -> Result<&mut List, WrongType> {
+    pub fn list_mut(&mut self, key: &[u8]) -> Result<Tuned<'_, List>, WrongType> {
         self.collection_mut(key)
     }
 
     /// A set to change, created empty when absent.
-    pub fn set_mut(&mut self, key: &[u8]) -> Result<&mut Set, WrongType> {
+    pub fn set_mut(&mut self, key: &[u8]) -> Result<Tuned<'_, Set>, WrongType> {
         self.collection_mut(key)
     }
 
     /// A hash to change, created empty when absent.
-    pub fn hash_mut(&mut self, key: &[u8]) -> Result<&mut Hash, WrongType> {
+    pub fn hash_mut(&mut self, key: &[u8]) -> Result<Tuned<'_, Hash>, WrongType> {
         self.collection_mut(key)
     }
 
     /// A sorted set to change, created empty when absent.
-    pub fn zset_mut(&mut self, key: &[u8]) -> Result<&mut Zset, WrongType> {
+    pub fn zset_mut(&mut self, key: &[u8]) -> Result<Tuned<'_, Zset>, WrongType> {
         self.collection_mut(key)
     }
 
@@ -215,22 +216,22 @@ impl<'k> Db<'k> {
     }
 
     /// A list to change, if it exists.
-    pub fn list_existing_mut(&mut self, key: &[u8]) -> Result<Option<&mut List>, WrongType> {
+    pub fn list_existing_mut(&mut self, key: &[u8]) -> Result<Option<Tuned<'_, List>>, WrongType> {
         self.collection_existing_mut(key)
     }
 
     /// A set to change, if it exists.
-    pub fn set_existing_mut(&mut self, key: &[u8]) -> Result<Option<&mut Set>, WrongType> {
+    pub fn set_existing_mut(&mut self, key: &[u8]) -> Result<Option<Tuned<'_, Set>>, WrongType> {
         self.collection_existing_mut(key)
     }
 
     /// A hash to change, if it exists.
-    pub fn hash_existing_mut(&mut self, key: &[u8]) -> Result<Option<&mut Hash>, WrongType> {
+    pub fn hash_existing_mut(&mut self, key: &[u8]) -> Result<Option<Tuned<'_, Hash>>, WrongType> {
         self.collection_existing_mut(key)
     }
 
     /// A sorted set to change, if it exists.
-    pub fn zset_existing_mut(&mut self, key: &[u8]) -> Result<Option<&mut Zset>, WrongType> {
+    pub fn zset_existing_mut(&mut self, key: &[u8]) -> Result<Option<Tuned<'_, Zset>>, WrongType> {
         self.collection_existing_mut(key)
     }
 
@@ -261,7 +262,7 @@ impl<'k> Db<'k> {
     /// Removes the key if it holds a collection without elements; true when it did.
     pub fn remove_if_empty(&mut self, key: &[u8]) -> bool {
         let slot = self.store().table.get_hashed(self.keyspace.shared().hash(key), key);
-        let empty = slot.and_then(Slot::object).is_some_and(|object| object.len() == 0);
+        let empty = slot.and_then(Slot::object).is_some_and(|object| store::elements(object) == 0);
         empty && self.remove(key)
     }
 
@@ -407,7 +408,7 @@ impl<'k> Db<'k> {
     pub fn memory(&self, key: &[u8]) -> Option<usize> {
         const TABLE_SHARE: usize = 64 / 7 + 1; // a bucket of 64 bytes has room for 7 entries
         let slot = self.find(key)?;
-        let object = slot.object().map_or(0, Object::memory);
+        let object = slot.object().map_or(0, store::memory);
         let deadline = store::expiry(slot).map_or(0, |_| Deadlines::memory_of(key));
         Some(slot.memory() + object + deadline + TABLE_SHARE)
     }
@@ -516,16 +517,16 @@ impl<'k> Db<'k> {
         slot.object().and_then(T::of).map(Some).ok_or(WrongType)
     }
 
-    fn collection_mut<T: Collection>(&mut self, key: &[u8]) -> Result<&mut T, WrongType> {
+    fn collection_mut<T: Collection>(&mut self, key: &[u8]) -> Result<Tuned<'_, T>, WrongType> {
         let hash = self.before_change(key).hash();
         let (store, shared) = self.keyspace.parts(self.index);
-        let make = || shared.born(key, NewValue::Object(T::make(&shared.limits)), None);
+        let make = || shared.born(key, NewValue::Object(T::make()), None);
         let (slot, _) = store.table.find_or_insert_hashed(hash, key, make);
         shared.touch(slot);
         to_collection(slot, &shared.limits)
     }
 
-    fn collection_existing_mut<T: Collection>(&mut self, key: &[u8]) -> Result<Option<&mut T>, WrongType> {
+    fn collection_existing_mut<T: Collection>(&mut self, key: &[u8]) -> Result<Option<Tuned<'_, T>>, WrongType> {
         let Found::Alive(hash) = self.before_change(key) else { return Ok(None) };
         let (store, shared) = self.keyspace.parts(self.index);
         let Some(slot) = store.table.get_mut_hashed(hash, key) else { return Ok(None) };
@@ -534,11 +535,8 @@ impl<'k> Db<'k> {
     }
 }
 
-/// The collection in a slot, told the thresholds of today.
-fn to_collection<'s, T: Collection>(slot: &'s mut Slot, limits: &Arc<Limits>) -> Result<&'s mut T, WrongType> {
+/// The collection in a slot, with the thresholds of today.
+fn to_collection<'s, T: Collection>(slot: &'s mut Slot, limits: &'s Limits) -> Result<Tuned<'s, T>, WrongType> {
     let collection = slot.object_mut().and_then(T::of_mut).ok_or(WrongType)?;
-    if !Arc::ptr_eq(collection.limits_mut(), limits) {
-        *collection.limits_mut() = Arc::clone(limits);
-    }
-    Ok(collection)
+    Ok(Tuned::new(collection, limits))
 }

@@ -4,7 +4,7 @@ use crate::{
     AccessMeter, Db, ImageSink, Limits, Progress, UnixMs,
     access::Access,
     snapshot::Recorder,
-    store::{Object, Slot, Store, expiry},
+    store::{Object, Slot, Store, elements, expiry},
 };
 use quorate_collections::{Held, NewValue};
 use std::{
@@ -49,7 +49,7 @@ impl Discarded {
     /// How many allocations there are to free, about.
     pub fn elements(&self) -> usize {
         let of_slot = |slot: &Slot| match slot.value() {
-            Held::Object(object) => object.len(),
+            Held::Object(object) => elements(object),
             _ => 1,
         };
         let keys: usize = self.stores.iter().map(|store| store.table.len()).sum();

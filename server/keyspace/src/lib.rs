@@ -34,6 +34,7 @@ pub use value::{
     hash::Hash,
     list::{End, List},
     set::Set,
+    tuned::Tuned,
     zset::Zset,
 };
 

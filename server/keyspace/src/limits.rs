@@ -3,7 +3,7 @@
 use quorate_collections::HashSeed;
 
 /// The thresholds past which a collection takes its large encoding, and the seed of its tables.
-/// Shared by every collection of a keyspace; a change reaches a collection at its next mutable access.
+/// A keyspace has one set of them; a change reaches a collection when it next grows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// `hash-max-listpack-entries`: fields of a hash kept in a listpack.

@@ -2,20 +2,17 @@
 
 use crate::value::new_text;
 use crate::{DbIndex, Hash, Limits, List, Set, StrRef, UnixMs, Value, ValueRef, Zset, deadlines::Deadlines};
-use quorate_collections::{Entry, Held, NewValue, Table};
-use std::sync::Arc;
+use quorate_collections::{Body, Entry, Held, NewValue, Table};
 
-/// A collection, boxed by its entry.
-#[derive(Clone)]
-pub enum Object {
-    List(List),
-    Set(Set),
-    Hash(Hash),
-    Zset(Zset),
-}
+/// A collection.
+pub type Object = Body<List, Set, Hash, Zset>;
+/// A collection in its entry.
+pub type ObjectRef<'a> = Body<&'a List, &'a Set, &'a Hash, &'a Zset>;
+/// A collection in its entry, to change.
+pub type ObjectMut<'a> = Body<&'a mut List, &'a mut Set, &'a mut Hash, &'a mut Zset>;
 
 /// A key with its value, expiry, access bits and snapshot mark.
-pub type Slot = Entry<Object>;
+pub type Slot = Entry<List, Set, Hash, Zset>;
 
 /// How far a snapshot has walked a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,10 +77,10 @@ pub fn value(slot: &Slot) -> ValueRef<'_> {
         Held::Inline(bytes) => ValueRef::String(StrRef::Bytes(bytes)),
         Held::Owned(bytes) => ValueRef::String(StrRef::Bytes(bytes)),
         Held::Int(number) => ValueRef::String(StrRef::Int(number)),
-        Held::Object(Object::List(list)) => ValueRef::List(list),
-        Held::Object(Object::Set(set)) => ValueRef::Set(set),
-        Held::Object(Object::Hash(hash)) => ValueRef::Hash(hash),
-        Held::Object(Object::Zset(zset)) => ValueRef::Zset(zset),
+        Held::Object(Body::List(list)) => ValueRef::List(list),
+        Held::Object(Body::Set(set)) => ValueRef::Set(set),
+        Held::Object(Body::Hash(hash)) => ValueRef::Hash(hash),
+        Held::Object(Body::Zset(zset)) => ValueRef::Zset(zset),
     }
 }
 
@@ -96,10 +93,10 @@ pub fn encoding(slot: &Slot) -> &'static str {
         Held::Inline(bytes) if bytes.len() <= EMBSTR_MAX => "embstr",
         Held::Inline(_) | Held::Owned(_) => "raw",
         Held::Int(_) => "int",
-        Held::Object(Object::List(list)) => list.encoding_name(),
-        Held::Object(Object::Set(set)) => set.encoding_name(),
-        Held::Object(Object::Hash(hash)) => hash.encoding_name(),
-        Held::Object(Object::Zset(zset)) => zset.encoding_name(),
+        Held::Object(Body::List(list)) => list.encoding_name(),
+        Held::Object(Body::Set(set)) => set.encoding_name(),
+        Held::Object(Body::Hash(hash)) => hash.encoding_name(),
+        Held::Object(Body::Zset(zset)) => zset.encoding_name(),
     }
 }
 
@@ -109,28 +106,32 @@ pub fn duplicate(slot: &Slot) -> NewValue<'_, Object> {
         Held::Inline(bytes) => NewValue::Bytes(bytes),
         Held::Owned(bytes) => NewValue::Owned(bytes.clone()),
         Held::Int(number) => NewValue::Int(number),
-        Held::Object(object) => NewValue::Object(object.clone()),
+        Held::Object(object) => NewValue::Object(match object {
+            Body::List(list) => Body::List(list.clone()),
+            Body::Set(set) => Body::Set(set.clone()),
+            Body::Hash(hash) => Body::Hash(hash.clone()),
+            Body::Zset(zset) => Body::Zset(zset.clone()),
+        }),
     }
 }
 
-impl Object {
-    pub fn len(&self) -> usize {
-        match self {
-            Object::List(list) => list.len(),
-            Object::Set(set) => set.len(),
-            Object::Hash(hash) => hash.len(),
-            Object::Zset(zset) => zset.len(),
-        }
+/// Elements of a collection.
+pub fn elements(object: ObjectRef<'_>) -> usize {
+    match object {
+        Body::List(list) => list.len(),
+        Body::Set(set) => set.len(),
+        Body::Hash(hash) => hash.len(),
+        Body::Zset(zset) => zset.len(),
     }
+}
 
-    pub fn memory(&self) -> usize {
-        size_of::<Object>()
-            + match self {
-                Object::List(list) => list.memory(),
-                Object::Set(set) => set.memory(),
-                Object::Hash(hash) => hash.memory(),
-                Object::Zset(zset) => zset.memory(),
-            }
+/// Bytes of a collection beyond its place in the entry.
+pub fn memory(object: ObjectRef<'_>) -> usize {
+    match object {
+        Body::List(list) => list.memory(),
+        Body::Set(set) => set.memory(),
+        Body::Hash(hash) => hash.memory(),
+        Body::Zset(zset) => zset.memory(),
     }
 }
 
@@ -143,40 +144,35 @@ pub fn with_new_value<R>(value: Value, with: impl FnOnce(Option<NewValue<'_, Obj
         Value::Bytes(bytes) if bytes.len() >= APART_MIN => return with(Some(NewValue::Owned(bytes))),
         Value::Bytes(bytes) => return with(Some(new_text(&bytes))),
         Value::Int(number) => return with(Some(NewValue::Int(number))),
-        Value::List(list) => Object::List(list),
-        Value::Set(set) => Object::Set(set),
-        Value::Hash(hash) => Object::Hash(hash),
-        Value::Zset(zset) => Object::Zset(zset),
+        Value::List(list) => (!list.is_empty()).then_some(Object::List(list)),
+        Value::Set(set) => (!set.is_empty()).then_some(Object::Set(set)),
+        Value::Hash(hash) => (!hash.is_empty()).then_some(Object::Hash(hash)),
+        Value::Zset(zset) => (!zset.is_empty()).then_some(Object::Zset(zset)),
     };
-    with((object.len() > 0).then_some(NewValue::Object(object)))
+    with(object.map(NewValue::Object))
 }
 
-/// A collection type: how it is made, found and told the thresholds.
+/// A collection type: how it is made and found.
 pub trait Collection: Sized {
     /// An empty one.
-    fn make(limits: &Arc<Limits>) -> Object;
+    fn make() -> Object;
     /// It, if the object is one.
-    fn of(object: &Object) -> Option<&Self>;
+    fn of(object: ObjectRef<'_>) -> Option<&Self>;
     /// It, if the object is one.
-    fn of_mut(object: &mut Object) -> Option<&mut Self>;
-    /// Where it keeps the thresholds.
-    fn limits_mut(&mut self) -> &mut Arc<Limits>;
+    fn of_mut(object: ObjectMut<'_>) -> Option<&mut Self>;
 }
 
 macro_rules! collection {
     ($name:ident) => {
         impl Collection for $name {
-            fn make(limits: &Arc<Limits>) -> Object {
-                Object::$name($name::new(limits))
+            fn make() -> Object {
+                Object::$name($name::new())
             }
-            fn of(object: &Object) -> Option<&Self> {
-                if let Object::$name(it) = object { Some(it) } else { None }
+            fn of(object: ObjectRef<'_>) -> Option<&Self> {
+                if let Body::$name(it) = object { Some(it) } else { None }
             }
-            fn of_mut(object: &mut Object) -> Option<&mut Self> {
-                if let Object::$name(it) = object { Some(it) } else { None }
-            }
-            fn limits_mut(&mut self) -> &mut Arc<Limits> {
-                &mut self.limits
+            fn of_mut(object: ObjectMut<'_>) -> Option<&mut Self> {
+                if let Body::$name(it) = object { Some(it) } else { None }
             }
         }
     };

@@ -214,7 +214,7 @@ fn empty_collections_leave() {
     assert!(!db.remove_if_empty(b"h"));
     put(&mut db, "s", "", Ttl::Clear);
     assert!(!db.remove_if_empty(b"s"), "an empty string is a value");
-    let empty = Value::Hash(quorate_keyspace::Hash::new(db.keyspace().limits()));
+    let empty = Value::Hash(quorate_keyspace::Hash::new());
     assert!(db.put(b"h", empty, Ttl::Clear));
     assert!(!db.contains(b"h"));
 }

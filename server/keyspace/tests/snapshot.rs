@@ -137,22 +137,22 @@ fn apply(keyspace: &mut Keyspace, step: &Step) {
             }
         }
         Step::Push(db, key) => {
-            if let Ok(list) = keyspace.db(DbIndex(db)).list_mut(&name(key)) {
+            if let Ok(mut list) = keyspace.db(DbIndex(db)).list_mut(&name(key)) {
                 list.push(End::Tail, b"element");
             }
         }
         Step::Member(db, key) => {
-            if let Ok(set) = keyspace.db(DbIndex(db)).set_mut(&name(key)) {
+            if let Ok(mut set) = keyspace.db(DbIndex(db)).set_mut(&name(key)) {
                 set.insert(set.len().to_string().as_bytes());
             }
         }
         Step::Field(db, key) => {
-            if let Ok(hash) = keyspace.db(DbIndex(db)).hash_mut(&name(key)) {
+            if let Ok(mut hash) = keyspace.db(DbIndex(db)).hash_mut(&name(key)) {
                 hash.insert(hash.len().to_string().as_bytes(), b"value");
             }
         }
         Step::Score(db, key) => {
-            if let Ok(zset) = keyspace.db(DbIndex(db)).zset_mut(&name(key)) {
+            if let Ok(mut zset) = keyspace.db(DbIndex(db)).zset_mut(&name(key)) {
                 zset.insert(zset.len().to_string().as_bytes(), 1.5);
             }
         }

@@ -175,7 +175,7 @@ fn set_pairs(call: &mut Call<'_>) -> Result<usize, Refusal> {
     if !odd.is_empty() {
         return Err(call.arity());
     }
-    let hash = call.db.hash_mut(key)?;
+    let mut hash = call.db.hash_mut(key)?;
     let added = pairs.iter().filter(|[field, value]| hash.insert(field, value)).count();
     call.changed(key, "hset", pairs.len());
     Ok(added)
@@ -218,7 +218,7 @@ fn hmget(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 /// `HDEL key field [field ...]`: how many were there.
 fn hdel(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let [_, key, fields @ ..] = call.argv else { unreachable!("arity is checked before run") };
-    let Some(hash) = call.db.hash_existing_mut(key)? else { return Ok(Reply::Int(0)) };
+    let Some(mut hash) = call.db.hash_existing_mut(key)? else { return Ok(Reply::Int(0)) };
     let removed = fields.iter().filter(|field| hash.remove(field)).count();
     call.changed(key, "hdel", removed);
     Ok(Reply::Int(removed as i64))

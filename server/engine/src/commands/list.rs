@@ -181,7 +181,7 @@ fn rpushx(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 fn push(call: &mut Call<'_>, end: End) -> Result<Reply, Refusal> {
     let [_, key, elements @ ..] = call.argv else { unreachable!("arity is checked before run") };
-    let list = call.db.list_mut(key)?;
+    let mut list = call.db.list_mut(key)?;
     elements.iter().for_each(|element| list.push(end, element));
     let len = list.len();
     call.changed(key, push_event(end), elements.len());
@@ -233,7 +233,7 @@ pub(super) fn pop_some(
     end: End,
     count: usize,
 ) -> Result<Option<Vec<Vec<u8>>>, WrongType> {
-    let Some(list) = call.db.list_existing_mut(key)? else { return Ok(None) };
+    let Some(mut list) = call.db.list_existing_mut(key)? else { return Ok(None) };
     let popped: Vec<_> = std::iter::from_fn(|| list.pop(end)).take(count).collect();
     call.changed(key, pop_event(end), popped.len());
     Ok(Some(popped))
@@ -305,7 +305,7 @@ fn linsert(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     };
     let Some(list) = call.db.list(key)? else { return Ok(Reply::Int(0)) };
     let Some(at) = list.iter().position(|other| other.is(pivot)) else { return Ok(Reply::Int(-1)) };
-    let list = call.db.list_mut(key)?;
+    let mut list = call.db.list_mut(key)?;
     list.insert(at + behind, element);
     let len = list.len();
     call.changed(key, "linsert", 1);
@@ -318,7 +318,7 @@ fn lrem(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let count = call.int(2)?;
     let from = if count < 0 { End::Tail } else { End::Head };
     let most = if count == 0 { usize::MAX } else { usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX) };
-    let Some(list) = call.db.list_existing_mut(key)? else { return Ok(Reply::Int(0)) };
+    let Some(mut list) = call.db.list_existing_mut(key)? else { return Ok(Reply::Int(0)) };
     let removed = list.remove_equal(element, from, most);
     call.changed(key, "lrem", removed);
     Ok(Reply::Int(removed as i64))
@@ -328,7 +328,7 @@ fn lrem(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 fn ltrim(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let key = call.argv[1];
     let (start, stop) = (call.int(2)?, call.int(3)?);
-    let Some(list) = call.db.list_existing_mut(key)? else { return Ok(Reply::Ok) };
+    let Some(mut list) = call.db.list_existing_mut(key)? else { return Ok(Reply::Ok) };
     let len = list.len();
     let kept = resolve_range(start, stop, len);
     list.remove_range(kept.end..len);

@@ -187,7 +187,7 @@ const NOT_EMPTY: &str = "a stored set has members";
 /// `SADD key member [member ...]`: how many are new.
 fn sadd(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let [_, key, members @ ..] = call.argv else { unreachable!("arity is checked before run") };
-    let set = call.db.set_mut(key)?;
+    let mut set = call.db.set_mut(key)?;
     let added = members.iter().filter(|member| set.insert(member)).count();
     call.changed(key, "sadd", added);
     Ok(Reply::Int(added as i64))
@@ -196,7 +196,7 @@ fn sadd(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 /// `SREM key member [member ...]`: how many were there.
 fn srem(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let [_, key, members @ ..] = call.argv else { unreachable!("arity is checked before run") };
-    let Some(set) = call.db.set_existing_mut(key)? else { return Ok(Reply::Int(0)) };
+    let Some(mut set) = call.db.set_existing_mut(key)? else { return Ok(Reply::Int(0)) };
     let removed = members.iter().filter(|member| set.remove(member)).count();
     call.changed(key, "srem", removed);
     Ok(Reply::Int(removed as i64))
@@ -260,7 +260,7 @@ fn spop(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 }
 
 fn pop_one(call: &mut Call<'_>, key: &[u8]) -> Result<Reply, Refusal> {
-    let Some(set) = call.db.set_existing_mut(key)? else { return Ok(Reply::Null) };
+    let Some(mut set) = call.db.set_existing_mut(key)? else { return Ok(Reply::Null) };
     let member = set.random(&mut call.core.rng).expect(NOT_EMPTY).to_vec();
     set.remove(&member);
     call.changed(key, "spop", 1);
@@ -283,7 +283,7 @@ fn pop_many(call: &mut Call<'_>, key: &[u8], count: usize) -> Result<Reply, Refu
         call.changed(key, "del", 1);
         call.propagate_as(&[b"DEL", key]);
     } else {
-        let set = call.db.set_mut(key)?;
+        let mut set = call.db.set_mut(key)?;
         popped.iter().for_each(|member| assert!(set.remove(member), "what was chosen is there"));
         call.changed(key, "spop", popped.len());
         for members in popped.chunks(POPPED_AT_ONCE) {
@@ -333,7 +333,7 @@ enum Algebra {
 
 impl Algebra {
     /// Shows each member of the result to `visit`, once, until that says that it has seen enough. An absent set is an empty one.
-    fn run<'a>(self, sets: &[Option<&'a Set>], limits: &Arc<Limits>, visit: &mut dyn FnMut(StrRef<'a>) -> More) {
+    fn run<'a>(self, sets: &[Option<&'a Set>], limits: &Limits, visit: &mut dyn FnMut(StrRef<'a>) -> More) {
         match self {
             Algebra::Inter => {
                 let Some(mut sets) = sets.iter().copied().collect::<Option<Vec<&Set>>>() else { return };
@@ -347,9 +347,9 @@ impl Algebra {
                 walk(first, visit, |member| !others.iter().any(|set| set.contains(member)));
             }
             Algebra::Union => {
-                let mut seen = Set::new(limits);
+                let mut seen = Set::new();
                 for set in sets.iter().copied().flatten() {
-                    walk(set, visit, |member| seen.insert(member));
+                    walk(set, visit, |member| seen.insert(limits, member));
                 }
             }
         }
@@ -433,9 +433,9 @@ fn sdiffstore(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 fn store(call: &mut Call<'_>, algebra: Algebra) -> Result<Reply, Refusal> {
     let [_, destination, keys @ ..] = call.argv else { unreachable!("arity is checked before run") };
     let limits = Arc::clone(call.db.keyspace().limits());
-    let mut result = Set::new(&limits);
+    let mut result = Set::new();
     algebra.run(&operands(call, keys)?, &limits, &mut |member| {
-        result.insert(member.text(&mut [0; INT_TEXT_MAX]));
+        result.insert(&limits, member.text(&mut [0; INT_TEXT_MAX]));
         More::Yes
     });
     let count = result.len();

@@ -1,6 +1,7 @@
 //! SORT and SORT_RO: elements of a list, set or sorted set, ordered by themselves or by what other keys hold for them.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use quorate_keyspace::{Db, End, Kind, List, StrRef, Ttl, ValueRef, WrongType};
 use quorate_resp::parse_int;
@@ -214,13 +215,13 @@ fn write(call: &mut Call<'_>, items: &[Item], gets: &[&[u8]]) {
 
 /// Stores the result as a list: its length. What GET does not find is stored as an empty string.
 fn store(call: &mut Call<'_>, items: &[Item], gets: &[&[u8]], to: &[u8]) -> Reply {
-    let mut list = List::new(call.db.keyspace().limits());
+    let (mut list, limits) = (List::new(), Arc::clone(call.db.keyspace().limits()));
     for item in items {
         if gets.is_empty() {
-            list.push(End::Tail, &item.element);
+            list.push(&limits, End::Tail, &item.element);
         }
         for pattern in gets {
-            list.push(End::Tail, &look_up(&call.db, pattern, &item.element).unwrap_or_default());
+            list.push(&limits, End::Tail, &look_up(&call.db, pattern, &item.element).unwrap_or_default());
         }
     }
     let len = list.len();

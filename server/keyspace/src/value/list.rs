@@ -6,10 +6,12 @@
 use super::walk::{Either, Window};
 use crate::{Limits, StrRef};
 use quorate_collections::{
+    Compact,
+    compact::Split,
     listpack::Listpack,
     quicklist::{Fill, Node, QuickList},
 };
-use std::{fmt, ops::Range, sync::Arc};
+use std::{fmt, ops::Range};
 
 /// A listpack bounded in elements is bounded in bytes too. Source: Redis's safety limit for quicklist nodes.
 const COUNTED_BYTES_MAX: usize = 8192;
@@ -26,27 +28,20 @@ pub enum End {
 /// A list. Indexes count from 0 at the head; callers resolve negative ones.
 #[derive(Clone)]
 pub struct List {
-    pub(crate) limits: Arc<Limits>,
-    inner: Inner,
-}
-
-#[derive(Clone)]
-enum Inner {
-    Small(Listpack),
-    Large(Box<QuickList>),
+    inner: Compact<QuickList>,
 }
 
 impl List {
     /// An empty list.
-    pub fn new(limits: &Arc<Limits>) -> Self {
-        Self { limits: Arc::clone(limits), inner: Inner::Small(Listpack::new()) }
+    pub fn new() -> Self {
+        Self { inner: Compact::small(Listpack::new()) }
     }
 
     /// Number of elements.
     pub fn len(&self) -> usize {
-        match &self.inner {
-            Inner::Small(pack) => pack.len(),
-            Inner::Large(list) => list.len(),
+        match self.inner.split() {
+            Split::Small(pack) => pack.len(),
+            Split::Large(list) => list.len(),
         }
     }
 
@@ -56,20 +51,20 @@ impl List {
     }
 
     /// Adds an element at an end.
-    pub fn push(&mut self, end: End, element: &[u8]) {
-        self.make_room(element);
-        match (&mut self.inner, end) {
-            (Inner::Small(pack), End::Head) => pack.push_front(element),
-            (Inner::Small(pack), End::Tail) => pack.push_back(element),
-            (Inner::Large(list), End::Head) => list.push_front(element),
-            (Inner::Large(list), End::Tail) => list.push_back(element),
+    pub fn push(&mut self, limits: &Limits, end: End, element: &[u8]) {
+        self.make_room(limits, element);
+        match (self.inner.split_mut(), end) {
+            (Split::Small(pack), End::Head) => pack.push_front(element),
+            (Split::Small(pack), End::Tail) => pack.push_back(element),
+            (Split::Large(list), End::Head) => list.push_front(element),
+            (Split::Large(list), End::Tail) => list.push_back(element),
         }
     }
 
     /// Removes the element at an end.
-    pub fn pop(&mut self, end: End) -> Option<Vec<u8>> {
-        let popped = match (&mut self.inner, end) {
-            (Inner::Small(pack), end) => {
+    pub fn pop(&mut self, limits: &Limits, end: End) -> Option<Vec<u8>> {
+        let popped = match (self.inner.split_mut(), end) {
+            (Split::Small(pack), end) => {
                 let at = match end {
                     End::Head => pack.first()?,
                     End::Tail => pack.last()?,
@@ -78,81 +73,81 @@ impl List {
                 pack.remove(at, 1);
                 return Some(element);
             }
-            (Inner::Large(list), End::Head) => list.pop_front(),
-            (Inner::Large(list), End::Tail) => list.pop_back(),
+            (Split::Large(list), End::Head) => list.pop_front(),
+            (Split::Large(list), End::Tail) => list.pop_back(),
         };
-        self.shrink();
+        self.shrink(limits);
         popped
     }
 
     /// The element at `index`.
     pub fn get(&self, index: usize) -> Option<StrRef<'_>> {
-        match &self.inner {
-            Inner::Small(pack) => Some(pack.get(pack.nth(index)?)),
-            Inner::Large(list) => list.get(index),
+        match self.inner.split() {
+            Split::Small(pack) => Some(pack.get(pack.nth(index)?)),
+            Split::Large(list) => list.get(index),
         }
     }
 
     /// Replaces the element at `index`; false when there is none.
-    pub fn replace(&mut self, index: usize, element: &[u8]) -> bool {
+    pub fn replace(&mut self, limits: &Limits, index: usize, element: &[u8]) -> bool {
         if index >= self.len() {
             return false;
         }
-        self.make_room(element);
-        match &mut self.inner {
-            Inner::Small(pack) => {
+        self.make_room(limits, element);
+        match self.inner.split_mut() {
+            Split::Small(pack) => {
                 let at = pack.nth(index).expect("below the length");
                 pack.replace(at, element);
             }
-            Inner::Large(list) => {
+            Split::Large(list) => {
                 list.set(index, element);
-                self.shrink();
+                self.shrink(limits);
             }
         }
         true
     }
 
     /// Inserts an element before `index`; `index == len` appends. Panics past that.
-    pub fn insert(&mut self, index: usize, element: &[u8]) {
+    pub fn insert(&mut self, limits: &Limits, index: usize, element: &[u8]) {
         assert!(index <= self.len(), "an index of the list");
-        self.make_room(element);
-        match &mut self.inner {
-            Inner::Small(pack) => match pack.nth(index) {
+        self.make_room(limits, element);
+        match self.inner.split_mut() {
+            Split::Small(pack) => match pack.nth(index) {
                 Some(at) => {
                     pack.insert_before(at, element);
                 }
                 None => pack.push_back(element),
             },
-            Inner::Large(list) => list.insert(index, element),
+            Split::Large(list) => list.insert(index, element),
         }
     }
 
     /// Removes the elements of a range that lies within the list.
-    pub fn remove_range(&mut self, range: Range<usize>) {
+    pub fn remove_range(&mut self, limits: &Limits, range: Range<usize>) {
         if range.is_empty() {
             return;
         }
-        match &mut self.inner {
-            Inner::Small(pack) => {
+        match self.inner.split_mut() {
+            Split::Small(pack) => {
                 if let Some(at) = pack.nth(range.start) {
                     pack.remove(at, range.len());
                 }
             }
-            Inner::Large(list) => {
+            Split::Large(list) => {
                 list.remove_range(range);
-                self.shrink();
+                self.shrink(limits);
             }
         }
     }
 
     /// Removes up to `most` elements equal to `element`, starting from `from`, and says how many.
-    pub fn remove_equal(&mut self, element: &[u8], from: End, most: usize) -> usize {
-        let removed = match (&mut self.inner, from) {
-            (Inner::Small(pack), from) => return remove_equal_small(pack, element, from, most),
-            (Inner::Large(list), End::Head) => list.remove_equal(element, most),
-            (Inner::Large(list), End::Tail) => list.remove_equal_back(element, most),
+    pub fn remove_equal(&mut self, limits: &Limits, element: &[u8], from: End, most: usize) -> usize {
+        let removed = match (self.inner.split_mut(), from) {
+            (Split::Small(pack), from) => return remove_equal_small(pack, element, from, most),
+            (Split::Large(list), End::Head) => list.remove_equal(element, most),
+            (Split::Large(list), End::Tail) => list.remove_equal_back(element, most),
         };
-        self.shrink();
+        self.shrink(limits);
         removed
     }
 
@@ -166,91 +161,91 @@ impl List {
         let len = self.len();
         let end = range.end.min(len);
         let start = range.start.min(end);
-        match &self.inner {
-            Inner::Small(pack) => Either::Small(Window::new(pack.iter(), start, end - start, len - end)),
-            Inner::Large(list) => Either::Large(list.range(start..end)),
+        match self.inner.split() {
+            Split::Small(pack) => Either::Small(Window::new(pack.iter(), start, end - start, len - end)),
+            Split::Large(list) => Either::Large(list.range(start..end)),
         }
     }
 
     /// Appends a whole node, as an RDB file stores it. Empty listpacks are skipped.
-    pub fn push_node(&mut self, node: Node) {
-        if let Inner::Small(pack) = &mut self.inner {
+    pub fn push_node(&mut self, limits: &Limits, node: Node) {
+        if let Split::Small(pack) = self.inner.split_mut() {
             match node {
-                Node::Packed(node) if pack.is_empty() && !exceeds(&self.limits, node.byte_len(), node.len()) => {
+                Node::Packed(node) if pack.is_empty() && !exceeds(limits, node.byte_len(), node.len()) => {
                     *pack = node;
                 }
                 Node::Packed(node) if node.is_empty() => {}
-                node => self.enlarge().push_node(node),
+                node => self.enlarge(limits).push_node(node),
             }
         } else {
-            self.enlarge().push_node(node);
+            self.enlarge(limits).push_node(node);
         }
     }
 
     /// The one listpack, when that is the encoding.
     pub fn as_listpack(&self) -> Option<&[u8]> {
-        match &self.inner {
-            Inner::Small(pack) => Some(pack.as_bytes()),
-            Inner::Large(_) => None,
+        match self.inner.split() {
+            Split::Small(pack) => Some(pack.as_bytes()),
+            Split::Large(_) => None,
         }
     }
 
     /// The nodes for RDB's quicklist; none when the encoding is one listpack.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        match &self.inner {
-            Inner::Small(_) => Either::Small(std::iter::empty()),
-            Inner::Large(list) => Either::Large(list.nodes()),
+        match self.inner.split() {
+            Split::Small(_) => Either::Small(std::iter::empty()),
+            Split::Large(list) => Either::Large(list.nodes()),
         }
     }
 
     /// The encoding as OBJECT ENCODING names it: `listpack` or `quicklist`.
     pub fn encoding_name(&self) -> &'static str {
-        match &self.inner {
-            Inner::Small(_) => "listpack",
-            Inner::Large(_) => "quicklist",
+        match self.inner.split() {
+            Split::Small(_) => "listpack",
+            Split::Large(_) => "quicklist",
         }
     }
 
     /// Bytes on the heap.
     pub fn memory(&self) -> usize {
-        match &self.inner {
-            Inner::Small(pack) => pack.byte_len(),
-            Inner::Large(list) => list.memory(),
+        match self.inner.split() {
+            Split::Small(pack) => pack.memory(),
+            Split::Large(list) => list.memory(),
         }
     }
 
     /// Takes the large encoding if a listpack with `element` in it would exceed the limit.
-    fn make_room(&mut self, element: &[u8]) {
-        if let Inner::Small(pack) = &self.inner
-            && exceeds(&self.limits, pack.byte_len() + element.len(), pack.len() + 1)
+    fn make_room(&mut self, limits: &Limits, element: &[u8]) {
+        if let Split::Small(pack) = self.inner.split()
+            && exceeds(limits, pack.byte_len() + element.len(), pack.len() + 1)
         {
-            self.enlarge();
+            self.enlarge(limits);
         }
     }
 
     /// Takes the large encoding, if it is not there yet.
-    fn enlarge(&mut self) -> &mut QuickList {
-        if let Inner::Small(pack) = &mut self.inner {
-            let fill = Fill::from_config(self.limits.list_max_listpack_size.into());
+    fn enlarge(&mut self, limits: &Limits) -> &mut QuickList {
+        if let Split::Small(pack) = self.inner.split_mut() {
+            let fill = Fill::from_config(limits.list_max_listpack_size.into());
             let pack = std::mem::take(pack);
             let list = if pack.is_empty() { QuickList::new(fill) } else { QuickList::from_listpack(fill, pack) };
-            self.inner = Inner::Large(Box::new(list));
+            self.inner = Compact::large(list);
         }
-        match &mut self.inner {
-            Inner::Large(list) => list,
-            Inner::Small(_) => unreachable!("just enlarged"),
+        match self.inner.split_mut() {
+            Split::Large(list) => list,
+            Split::Small(_) => unreachable!("just enlarged"),
         }
     }
 
     /// Goes back to the small encoding when one node is left and half empty, or nothing at all.
-    fn shrink(&mut self) {
-        let Inner::Large(list) = &self.inner else { return };
+    fn shrink(&mut self, limits: &Limits) {
+        let Split::Large(list) = self.inner.split() else { return };
         if list.is_empty() {
-            self.inner = Inner::Small(Listpack::new());
+            self.inner = Compact::small(Listpack::new());
         } else if let Some(pack) = list.as_single_listpack()
-            && !exceeds(&self.limits, 2 * pack.byte_len(), 2 * pack.len())
+            && !exceeds(limits, 2 * pack.byte_len(), 2 * pack.len())
         {
-            self.inner = Inner::Small(pack.clone());
+            self.inner = Compact::small(pack.clone());
         }
     }
 }
@@ -288,6 +283,12 @@ fn remove_equal_small(pack: &mut Listpack, element: &[u8], from: End, most: usiz
         removed += usize::from(equal);
     }
     removed
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl fmt::Debug for List {
@@ -330,28 +331,28 @@ mod tests {
     fn apply(model: &mut VecDeque<Vec<u8>>, list: &mut List, step: Step) -> Result<(), TestCaseError> {
         match step {
             Step::Push(end, element) => {
-                list.push(end, &element);
+                list.push(&limits(), end, &element);
                 match end {
                     End::Head => model.push_front(element),
                     End::Tail => model.push_back(element),
                 }
             }
-            Step::Pop(End::Head) => prop_assert_eq!(list.pop(End::Head), model.pop_front()),
-            Step::Pop(End::Tail) => prop_assert_eq!(list.pop(End::Tail), model.pop_back()),
+            Step::Pop(End::Head) => prop_assert_eq!(list.pop(&limits(), End::Head), model.pop_front()),
+            Step::Pop(End::Tail) => prop_assert_eq!(list.pop(&limits(), End::Tail), model.pop_back()),
             Step::Replace(index, element) => {
-                prop_assert_eq!(list.replace(index, &element), index < model.len());
+                prop_assert_eq!(list.replace(&limits(), index, &element), index < model.len());
                 if let Some(slot) = model.get_mut(index) {
                     *slot = element;
                 }
             }
             Step::Insert(index, element) => {
                 let index = index.min(model.len());
-                list.insert(index, &element);
+                list.insert(&limits(), index, &element);
                 model.insert(index, element);
             }
             Step::RemoveRange(start, count) => {
                 let range = start.min(model.len())..(start + count).min(model.len());
-                list.remove_range(range.clone());
+                list.remove_range(&limits(), range.clone());
                 model.drain(range);
             }
             Step::RemoveEqual(element, from, most) => {
@@ -360,7 +361,7 @@ mod tests {
                     hits.reverse();
                 }
                 hits.truncate(most);
-                prop_assert_eq!(list.remove_equal(&element, from, most), hits.len());
+                prop_assert_eq!(list.remove_equal(&limits(), &element, from, most), hits.len());
                 hits.sort_unstable();
                 hits.into_iter().rev().for_each(|index| {
                     model.remove(index);
@@ -369,7 +370,7 @@ mod tests {
             Step::Node(elements) => {
                 let mut pack = Listpack::new();
                 elements.iter().for_each(|element| pack.push_back(element));
-                list.push_node(Node::Packed(pack));
+                list.push_node(&limits(), Node::Packed(pack));
                 model.extend(elements);
             }
         }
@@ -378,30 +379,30 @@ mod tests {
 
     #[test]
     fn encodings_change_at_the_limit_and_at_half_of_it() {
-        let mut list = List::new(&limits());
+        let mut list = List::new();
         for _ in 0..8 {
-            list.push(End::Tail, b"x");
+            list.push(&limits(), End::Tail, b"x");
         }
         assert_eq!(list.encoding_name(), "listpack");
-        list.push(End::Tail, b"x");
+        list.push(&limits(), End::Tail, b"x");
         assert_eq!(list.encoding_name(), "quicklist");
         for left in (5..9).rev() {
-            list.pop(End::Tail);
+            list.pop(&limits(), End::Tail);
             assert_eq!((list.len(), list.encoding_name()), (left, "quicklist"));
         }
-        list.pop(End::Tail);
+        list.pop(&limits(), End::Tail);
         assert_eq!((list.len(), list.encoding_name()), (4, "listpack"));
 
         let bytes = Limits { list_max_listpack_size: -2, ..(*limits()).clone() };
-        let mut list = List::new(&Arc::new(bytes));
-        list.push(End::Tail, &[b'x'; 8192]);
+        let mut list = List::new();
+        list.push(&bytes, End::Tail, &[b'x'; 8192]);
         assert_eq!(list.encoding_name(), "quicklist");
     }
 
     proptest! {
         #[test]
         fn behaves_as_a_deque(steps in prop::collection::vec(step(), 0..60), (start, count) in (0..30usize, 0..30usize)) {
-            let mut list = List::new(&limits());
+            let mut list = List::new();
             let mut model = VecDeque::new();
             for step in steps {
                 apply(&mut model, &mut list, step)?;

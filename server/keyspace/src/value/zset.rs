@@ -9,34 +9,30 @@ use super::{
 };
 use crate::{Limits, StrRef};
 use quorate_collections::{
+    Compact, HashSeed,
+    compact::Split,
     listpack::{Listpack, Pos},
     skiplist::{LexBound, ScoreBound, SkipList},
     text::INT_TEXT_MAX,
 };
-use std::{cmp::Ordering, fmt, ops::Range, sync::Arc};
+use std::{cmp::Ordering, fmt, ops::Range};
 
 /// Members ordered by score, then by their bytes. Ranks count from 0 at the lowest.
 ///
 /// Ranges by score and by member are first turned into ranks ([`score_ranks`](Zset::score_ranks),
 /// [`lex_ranks`](Zset::lex_ranks)), then counted, read or removed as ranks.
 pub struct Zset {
-    pub(crate) limits: Arc<Limits>,
-    inner: Inner,
-}
-
-enum Inner {
-    Small(Listpack),
-    Large(Box<SkipList>),
+    inner: Compact<SkipList>,
 }
 
 impl Zset {
     /// An empty sorted set.
-    pub fn new(limits: &Arc<Limits>) -> Self {
-        Self { limits: Arc::clone(limits), inner: Inner::Small(Listpack::new()) }
+    pub fn new() -> Self {
+        Self { inner: Compact::small(Listpack::new()) }
     }
 
     /// A sorted set from an RDB file's listpack `member score member score …`; converted when past the thresholds.
-    pub fn from_listpack(pairs: Listpack, limits: &Arc<Limits>) -> Result<Self, Malformed> {
+    pub fn from_listpack(pairs: Listpack, limits: &Limits) -> Result<Self, Malformed> {
         if pairs.is_empty() {
             return Err(Malformed::Empty);
         }
@@ -46,23 +42,23 @@ impl Zset {
         check_distinct(Pairs(pairs.iter()).map(|(member, _)| member))?;
         let scores = Pairs(pairs.iter()).map(|(_, score)| parse_score(score).ok_or(Malformed::Score));
         let _: f64 = scores.sum::<Result<f64, _>>()?;
-        let mut zset = Self { limits: Arc::clone(limits), inner: Inner::Small(pairs) };
+        let mut zset = Self { inner: Compact::small(pairs) };
         let longest = zset.iter().map(|(member, _)| member.text_len()).max().unwrap_or(0);
         let is_sorted = zset.iter().is_sorted_by(|a, b| compare(*a, *b).is_lt());
         if !is_sorted {
             return Err(Malformed::Order);
         }
         if zset.len() > limits.zset_max_listpack_entries || longest > limits.zset_max_listpack_value {
-            zset.enlarge();
+            zset.enlarge(limits);
         }
         Ok(zset)
     }
 
     /// Number of members.
     pub fn len(&self) -> usize {
-        match &self.inner {
-            Inner::Small(pairs) => pairs.len() / 2,
-            Inner::Large(list) => list.len(),
+        match self.inner.split() {
+            Split::Small(pairs) => pairs.len() / 2,
+            Split::Large(list) => list.len(),
         }
     }
 
@@ -73,16 +69,16 @@ impl Zset {
 
     /// A member's score.
     pub fn score(&self, member: &[u8]) -> Option<f64> {
-        match &self.inner {
-            Inner::Small(pairs) => Some(score_after(pairs, pairs.find(member, 1)?)),
-            Inner::Large(list) => list.score(member),
+        match self.inner.split() {
+            Split::Small(pairs) => Some(score_after(pairs, pairs.find(member, 1)?)),
+            Split::Large(list) => list.score(member),
         }
     }
 
     /// Sets a member's score and says its old one. Panics on NaN.
-    pub fn insert(&mut self, member: &[u8], score: f64) -> Option<f64> {
+    pub fn insert(&mut self, limits: &Limits, member: &[u8], score: f64) -> Option<f64> {
         assert!(!score.is_nan(), "a score is a number");
-        if let Inner::Small(pairs) = &mut self.inner {
+        if let Split::Small(pairs) = self.inner.split_mut() {
             if let Some(at) = pairs.find(member, 1) {
                 let old = score_after(pairs, at);
                 if old.total_cmp(&score).is_ne() {
@@ -91,42 +87,42 @@ impl Zset {
                 }
                 return Some(old);
             }
-            let fits = pairs.len() / 2 < self.limits.zset_max_listpack_entries
-                && member.len() <= self.limits.zset_max_listpack_value
+            let fits = pairs.len() / 2 < limits.zset_max_listpack_entries
+                && member.len() <= limits.zset_max_listpack_value
                 && pairs.byte_len() + member.len() <= LISTPACK_BYTES_MAX;
             if fits {
                 insert_sorted(pairs, member, score);
                 return None;
             }
         }
-        self.enlarge().insert(member, score)
+        self.enlarge(limits).insert(member, score)
     }
 
     /// Removes a member and says its score.
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
-        match &mut self.inner {
-            Inner::Small(pairs) => {
+        match self.inner.split_mut() {
+            Split::Small(pairs) => {
                 let at = pairs.find(member, 1)?;
                 let score = score_after(pairs, at);
                 pairs.remove(at, 2);
                 Some(score)
             }
-            Inner::Large(list) => list.remove(member),
+            Split::Large(list) => list.remove(member),
         }
     }
 
     /// A member's rank.
     pub fn rank(&self, member: &[u8]) -> Option<usize> {
-        match &self.inner {
-            Inner::Small(pairs) => Pairs(pairs.iter()).position(|(other, _)| other.is(member)),
-            Inner::Large(list) => list.rank(member),
+        match self.inner.split() {
+            Split::Small(pairs) => Pairs(pairs.iter()).position(|(other, _)| other.is(member)),
+            Split::Large(list) => list.rank(member),
         }
     }
 
     /// The ranks of the members whose scores lie in a range; empty when none do.
     pub fn score_ranks(&self, min: ScoreBound, max: ScoreBound) -> Range<usize> {
-        match &self.inner {
-            Inner::Small(_) => {
+        match self.inner.split() {
+            Split::Small(_) => {
                 let below = |score: f64| match min {
                     ScoreBound::Included(min) => score < min,
                     ScoreBound::Excluded(min) => score <= min,
@@ -137,14 +133,14 @@ impl Zset {
                 };
                 self.ranks(|(_, score)| below(score), |(_, score)| within(score))
             }
-            Inner::Large(list) => list.score_ranks(min, max),
+            Split::Large(list) => list.score_ranks(min, max),
         }
     }
 
     /// The ranks of the members that lie in a range, provided that all scores are equal; empty when none do.
     pub fn lex_ranks(&self, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
-        match &self.inner {
-            Inner::Small(_) => {
+        match self.inner.split() {
+            Split::Small(_) => {
                 let below = |member: StrRef<'_>| match min {
                     LexBound::Lowest => false,
                     LexBound::Highest => true,
@@ -159,7 +155,7 @@ impl Zset {
                 };
                 self.ranks(|(member, _)| below(member), |(member, _)| within(member))
             }
-            Inner::Large(list) => list.lex_ranks(min, max),
+            Split::Large(list) => list.lex_ranks(min, max),
         }
     }
 
@@ -168,12 +164,12 @@ impl Zset {
         let len = self.len();
         let end = ranks.end.min(len);
         let start = ranks.start.min(end);
-        match &self.inner {
-            Inner::Small(pairs) => {
+        match self.inner.split() {
+            Split::Small(pairs) => {
                 let scored = |(member, score)| (member, parse_score(score).expect("only scores are stored"));
                 Either::Small(Window::new(Pairs(pairs.iter()).map(scored), start, end - start, len - end))
             }
-            Inner::Large(list) => {
+            Split::Large(list) => {
                 Either::Large(list.range(start..end).map(|(member, score)| (StrRef::Bytes(member), score)))
             }
         }
@@ -186,60 +182,60 @@ impl Zset {
 
     /// Removes the members of a range of ranks within the set.
     pub fn remove_ranks(&mut self, ranks: Range<usize>) {
-        match &mut self.inner {
-            Inner::Small(pairs) => {
+        match self.inner.split_mut() {
+            Split::Small(pairs) => {
                 if let (false, Some(at)) = (ranks.is_empty(), pairs.nth(2 * ranks.start)) {
                     pairs.remove(at, 2 * ranks.len());
                 }
             }
-            Inner::Large(list) => list.remove_range(ranks, &mut |_, _| {}),
+            Split::Large(list) => list.remove_range(ranks, &mut |_, _| {}),
         }
     }
 
     /// A member at random, with its score; none of an empty set.
     pub fn random(&self, rng: &mut fastrand::Rng) -> Option<(StrRef<'_>, f64)> {
-        match &self.inner {
-            Inner::Small(_) if self.is_empty() => None,
-            Inner::Small(pairs) => {
+        match self.inner.split() {
+            Split::Small(_) if self.is_empty() => None,
+            Split::Small(pairs) => {
                 let at = pairs.nth(2 * rng.usize(..self.len())).expect("below the length");
                 Some((pairs.get(at), score_after(pairs, at)))
             }
-            Inner::Large(list) => list.random(rng).map(|(member, score)| (StrRef::Bytes(member), score)),
+            Split::Large(list) => list.random(rng).map(|(member, score)| (StrRef::Bytes(member), score)),
         }
     }
 
     /// One step of ZSCAN; returns the next cursor, 0 at the end. A small encoding is visited whole.
     pub fn scan(&self, cursor: u64, visit: &mut dyn FnMut(StrRef<'_>, f64)) -> u64 {
-        match &self.inner {
-            Inner::Small(_) => {
+        match self.inner.split() {
+            Split::Small(_) => {
                 self.iter().for_each(|(member, score)| visit(member, score));
                 0
             }
-            Inner::Large(list) => list.scan(cursor, &mut |member, score| visit(StrRef::Bytes(member), score)),
+            Split::Large(list) => list.scan(cursor, &mut |member, score| visit(StrRef::Bytes(member), score)),
         }
     }
 
     /// The bytes of the listpack, when that is the encoding.
     pub fn as_listpack(&self) -> Option<&[u8]> {
-        match &self.inner {
-            Inner::Small(pairs) => Some(pairs.as_bytes()),
-            Inner::Large(_) => None,
+        match self.inner.split() {
+            Split::Small(pairs) => Some(pairs.as_bytes()),
+            Split::Large(_) => None,
         }
     }
 
     /// The encoding as OBJECT ENCODING names it: `listpack` or `skiplist`.
     pub fn encoding_name(&self) -> &'static str {
-        match &self.inner {
-            Inner::Small(_) => "listpack",
-            Inner::Large(_) => "skiplist",
+        match self.inner.split() {
+            Split::Small(_) => "listpack",
+            Split::Large(_) => "skiplist",
         }
     }
 
     /// Bytes on the heap.
     pub fn memory(&self) -> usize {
-        match &self.inner {
-            Inner::Small(pairs) => pairs.byte_len(),
-            Inner::Large(list) => list.memory(),
+        match self.inner.split() {
+            Split::Small(pairs) => pairs.memory(),
+            Split::Large(list) => list.memory(),
         }
     }
 
@@ -255,18 +251,18 @@ impl Zset {
     }
 
     /// Takes the large encoding, if it is not there yet.
-    fn enlarge(&mut self) -> &mut SkipList {
-        if let Inner::Small(_) = &self.inner {
-            self.inner = Inner::Large(Box::new(self.to_skiplist()));
+    fn enlarge(&mut self, limits: &Limits) -> &mut SkipList {
+        if let Split::Small(_) = self.inner.split() {
+            self.inner = Compact::large(self.to_skiplist(limits.seed));
         }
-        match &mut self.inner {
-            Inner::Large(list) => list,
-            Inner::Small(_) => unreachable!("just enlarged"),
+        match self.inner.split_mut() {
+            Split::Large(list) => list,
+            Split::Small(_) => unreachable!("just enlarged"),
         }
     }
 
-    fn to_skiplist(&self) -> SkipList {
-        let mut list = SkipList::new(self.limits.seed);
+    fn to_skiplist(&self, seed: HashSeed) -> SkipList {
+        let mut list = SkipList::new(seed);
         for (member, score) in self.iter() {
             list.insert(member.text(&mut [0; INT_TEXT_MAX]), score);
         }
@@ -328,13 +324,19 @@ fn score_text(score: f64) -> String {
     if score.fract() == 0.0 && score.abs() < WHOLE { (score as i64).to_string() } else { format!("{score:?}") }
 }
 
+impl Default for Zset {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Clone for Zset {
     fn clone(&self) -> Self {
-        let inner = match &self.inner {
-            Inner::Small(pairs) => Inner::Small(pairs.clone()),
-            Inner::Large(_) => Inner::Large(Box::new(self.to_skiplist())),
+        let inner = match self.inner.split() {
+            Split::Small(pairs) => Compact::small(pairs.clone()),
+            Split::Large(list) => Compact::large(self.to_skiplist(list.seed())),
         };
-        Self { limits: Arc::clone(&self.limits), inner }
+        Self { inner }
     }
 }
 
@@ -394,16 +396,16 @@ mod tests {
     #[test]
     fn encodings_change_at_the_thresholds() {
         let limits = limits();
-        let mut zset = Zset::new(&limits);
+        let mut zset = Zset::new();
         for i in 0..limits.zset_max_listpack_entries {
-            zset.insert(format!("m{i}").as_bytes(), 1.5);
+            zset.insert(&limits, format!("m{i}").as_bytes(), 1.5);
         }
-        zset.insert(b"m0", 2.0);
+        zset.insert(&limits, b"m0", 2.0);
         assert_eq!(zset.encoding_name(), "listpack");
-        zset.insert(b"one more", 1.0);
+        zset.insert(&limits, b"one more", 1.0);
         assert_eq!(zset.encoding_name(), "skiplist");
-        let mut zset = Zset::new(&limits);
-        zset.insert(&vec![b'x'; limits.zset_max_listpack_value + 1], 1.0);
+        let mut zset = Zset::new();
+        zset.insert(&limits, &vec![b'x'; limits.zset_max_listpack_value + 1], 1.0);
         assert_eq!(zset.encoding_name(), "skiplist");
     }
 
@@ -429,12 +431,12 @@ mod tests {
             (low, high) in (score(), score()),
             (from, to) in (text(), text()),
         ) {
-            let mut zset = Zset::new(&limits());
+            let (mut zset, limits) = (Zset::new(), limits());
             let mut model = Model::default();
             for step in steps {
                 match step {
                     Step::Insert(member, score) => {
-                        prop_assert_eq!(zset.insert(&member, score), model.insert(member, score));
+                        prop_assert_eq!(zset.insert(&limits, &member, score), model.insert(member, score));
                     }
                     Step::Remove(member) => prop_assert_eq!(zset.remove(&member), model.remove(&member)),
                     Step::RemoveRanks(start, count) => {
@@ -466,8 +468,8 @@ mod tests {
                 let got: Vec<_> = zset.range(zset.score_ranks(min, max)).map(|(member, score)| (member.to_vec(), score)).collect();
                 prop_assert_eq!(got, want);
             }
-            let mut flat = Zset::new(&limits());
-            model.0.iter().for_each(|(member, _)| { flat.insert(member, 0.0); });
+            let mut flat = Zset::new();
+            model.0.iter().for_each(|(member, _)| { flat.insert(&limits, member, 0.0); });
             for (min, max) in [
                 (LexBound::Included(&from[..]), LexBound::Excluded(&to[..])),
                 (LexBound::Excluded(&from[..]), LexBound::Included(&to[..])),

@@ -3,8 +3,6 @@
 //! A payload is the value's type byte and content as in an RDB, then the RDB version (two bytes, little-endian), then the
 //! CRC-64 of all that (eight bytes).
 
-use std::sync::Arc;
-
 use quorate_collections::crc64::crc64;
 use quorate_keyspace::{Limits, Value, ValueRef};
 
@@ -40,7 +38,7 @@ pub fn dump(value: ValueRef<'_>, compression: Compression) -> Vec<u8> {
 }
 
 /// Decodes a payload as RESTORE does.
-pub fn restore(payload: &[u8], limits: &Arc<Limits>) -> Result<Value, RestoreError> {
+pub fn restore(payload: &[u8], limits: &Limits) -> Result<Value, RestoreError> {
     let (summed, sum) = payload.split_last_chunk::<8>().ok_or(RestoreError::Footer)?;
     let (content, version) = summed.split_last_chunk::<2>().ok_or(RestoreError::Footer)?;
     let expected = u64::from_le_bytes(*sum);
@@ -51,7 +49,7 @@ pub fn restore(payload: &[u8], limits: &Arc<Limits>) -> Result<Value, RestoreErr
     decode_whole(content, limits).map_err(RestoreError::Content)
 }
 
-fn decode_whole(content: &[u8], limits: &Arc<Limits>) -> Result<Value, RdbError> {
+fn decode_whole(content: &[u8], limits: &Limits) -> Result<Value, RdbError> {
     let mut source = content;
     let mut input = Input::new(&mut source);
     let kind = input.byte()?;

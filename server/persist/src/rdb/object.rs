@@ -3,8 +3,6 @@
 //! Lists are QUICKLIST_2; small hashes and sorted sets are listpacks, sets of integers intsets, all verbatim; the rest is
 //! written element by element. A set in a listpack is written as a plain SET, since SET_LISTPACK came with version 11.
 
-use std::sync::Arc;
-
 use quorate_collections::intset::IntSet;
 use quorate_collections::listpack::{Element, Listpack};
 use quorate_collections::quicklist::Node;
@@ -102,7 +100,7 @@ pub(super) enum Decoded {
 }
 
 /// Reads the content of a value of type `kind`.
-pub(super) fn decode(input: &mut Input<'_>, kind: u8, limits: &Arc<Limits>) -> Result<Decoded, RdbError> {
+pub(super) fn decode(input: &mut Input<'_>, kind: u8, limits: &Limits) -> Result<Decoded, RdbError> {
     let value = match kind {
         kind::STRING => return Ok(Decoded::Value(Value::Bytes(input.string()?))),
         kind::LIST | kind::LIST_ZIPLIST | kind::LIST_QUICKLIST | kind::LIST_QUICKLIST_2 => {
@@ -155,18 +153,18 @@ fn listpack(input: &mut Input<'_>) -> Result<Listpack, RdbError> {
     Listpack::from_bytes(input.string()?).map_err(|error| input.corrupt(error.0))
 }
 
-fn decode_list(input: &mut Input<'_>, kind: u8, limits: &Arc<Limits>) -> Result<List, RdbError> {
-    let mut list = List::new(limits);
+fn decode_list(input: &mut Input<'_>, kind: u8, limits: &Limits) -> Result<List, RdbError> {
+    let mut list = List::new();
     let mut bytes = Vec::new();
     let parts = if kind == kind::LIST_ZIPLIST { 1 } else { input.len()? };
     for _ in 0..parts {
         if kind != kind::LIST_QUICKLIST_2 {
             input.string_into(&mut bytes)?;
             if kind == kind::LIST {
-                list.push(End::Tail, &bytes);
+                list.push(limits, End::Tail, &bytes);
             } else {
                 let mut push = |element: Element<'_>| {
-                    list.push(End::Tail, element.text(&mut [0; INT_TEXT_MAX]));
+                    list.push(limits, End::Tail, element.text(&mut [0; INT_TEXT_MAX]));
                     Ok(())
                 };
                 read_ziplist(&bytes, &mut push).map_err(|what| input.corrupt(what))?;
@@ -174,30 +172,30 @@ fn decode_list(input: &mut Input<'_>, kind: u8, limits: &Arc<Limits>) -> Result<
             continue;
         }
         match input.len()? {
-            container::PLAIN => list.push_node(Node::Plain(input.string()?)),
-            container::PACKED => list.push_node(Node::Packed(listpack(input)?)),
+            container::PLAIN => list.push_node(limits, Node::Plain(input.string()?)),
+            container::PACKED => list.push_node(limits, Node::Packed(listpack(input)?)),
             _ => return Err(input.corrupt("unknown container of a list's node")),
         }
     }
     Ok(list)
 }
 
-fn decode_set(input: &mut Input<'_>, limits: &Arc<Limits>) -> Result<Set, RdbError> {
-    let mut set = Set::new(limits);
+fn decode_set(input: &mut Input<'_>, limits: &Limits) -> Result<Set, RdbError> {
+    let mut set = Set::new();
     let mut member = Vec::new();
     for _ in 0..input.len()? {
         input.string_into(&mut member)?;
-        if !set.insert(&member) {
+        if !set.insert(limits, &member) {
             return Err(input.corrupt("a member or field occurs twice"));
         }
     }
     Ok(set)
 }
 
-fn decode_hash(input: &mut Input<'_>, kind: u8, limits: &Arc<Limits>) -> Result<Hash, RdbError> {
-    let mut hash = Hash::new(limits);
+fn decode_hash(input: &mut Input<'_>, kind: u8, limits: &Limits) -> Result<Hash, RdbError> {
+    let mut hash = Hash::new();
     let mut insert = |field: &[u8], value: &[u8]| {
-        if hash.insert(field, value) { Ok(()) } else { Err("a member or field occurs twice") }
+        if hash.insert(limits, field, value) { Ok(()) } else { Err("a member or field occurs twice") }
     };
     let (mut field, mut value) = (Vec::new(), Vec::new());
     let done = match kind {
@@ -222,9 +220,9 @@ fn decode_hash(input: &mut Input<'_>, kind: u8, limits: &Arc<Limits>) -> Result<
     Ok(hash)
 }
 
-fn decode_zset(input: &mut Input<'_>, kind: u8, limits: &Arc<Limits>) -> Result<Zset, RdbError> {
-    let mut zset = Zset::new(limits);
-    let mut insert = |member: &[u8], score: f64| match zset.insert(member, score) {
+fn decode_zset(input: &mut Input<'_>, kind: u8, limits: &Limits) -> Result<Zset, RdbError> {
+    let mut zset = Zset::new();
+    let mut insert = |member: &[u8], score: f64| match zset.insert(limits, member, score) {
         None => Ok(()),
         Some(_) => Err("a member or field occurs twice"),
     };

@@ -38,19 +38,19 @@ pub fn build(dataset: &Dataset) -> Keyspace {
         match value {
             Plain::String(text) => assert!(!db.put_string(key, text, Ttl::Clear)),
             Plain::List(elements) => {
-                let list = db.list_mut(key).unwrap();
+                let mut list = db.list_mut(key).unwrap();
                 elements.iter().for_each(|element| list.push(End::Tail, element));
             }
             Plain::Set(members) => {
-                let set = db.set_mut(key).unwrap();
+                let mut set = db.set_mut(key).unwrap();
                 members.iter().for_each(|member| assert!(set.insert(member)));
             }
             Plain::Hash(pairs) => {
-                let hash = db.hash_mut(key).unwrap();
+                let mut hash = db.hash_mut(key).unwrap();
                 pairs.iter().for_each(|(field, value)| assert!(hash.insert(field, value)));
             }
             Plain::Zset(members) => {
-                let zset = db.zset_mut(key).unwrap();
+                let mut zset = db.zset_mut(key).unwrap();
                 members.iter().for_each(|(member, score)| assert_eq!(zset.insert(member, *score), None));
             }
         }

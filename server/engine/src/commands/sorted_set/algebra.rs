@@ -159,14 +159,14 @@ impl<'a> Operation<'a> {
         Ok(())
     }
 
-    fn run(&self, algebra: Algebra, limits: &Arc<Limits>) -> Zset {
+    fn run(&self, algebra: Algebra, limits: &Limits) -> Zset {
         match algebra {
             Algebra::Union => self.union(limits),
             Algebra::Diff => self.difference(limits),
             Algebra::Inter => {
-                let mut result = Zset::new(limits);
+                let mut result = Zset::new();
                 self.intersect(|member, score| {
-                    result.insert(member, score);
+                    result.insert(limits, member, score);
                     More::Yes
                 });
                 result
@@ -174,13 +174,13 @@ impl<'a> Operation<'a> {
         }
     }
 
-    fn union(&self, limits: &Arc<Limits>) -> Zset {
-        let mut result = Zset::new(limits);
+    fn union(&self, limits: &Limits) -> Zset {
+        let mut result = Zset::new();
         for (set, weight) in &self.sets {
             set.walk(|member, score| {
                 let score = number(weight * score);
                 let joined = result.score(member).map_or(score, |held| self.aggregate.join(held, score));
-                result.insert(member, joined);
+                result.insert(limits, member, joined);
                 More::Yes
             });
         }
@@ -199,12 +199,12 @@ impl<'a> Operation<'a> {
         });
     }
 
-    fn difference(&self, limits: &Arc<Limits>) -> Zset {
-        let mut result = Zset::new(limits);
+    fn difference(&self, limits: &Limits) -> Zset {
+        let mut result = Zset::new();
         let [(first, _), others @ ..] = &self.sets[..] else { unreachable!("there is at least one key") };
         first.walk(|member, score| {
             if others.iter().all(|(set, _)| set.score(member).is_none()) {
-                result.insert(member, score);
+                result.insert(limits, member, score);
             }
             More::Yes
         });

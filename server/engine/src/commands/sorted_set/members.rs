@@ -1,6 +1,6 @@
 //! Single members: adding, removing, scores, ranks, and members at random.
 
-use quorate_keyspace::Zset;
+use quorate_keyspace::{Tuned, Zset};
 use quorate_resp::Protocol;
 
 use crate::commands::float::parse_float;
@@ -70,7 +70,7 @@ impl Options {
     }
 
     /// Gives a member its score, or adds to it, as far as the options allow.
-    fn apply(self, zset: &mut Zset, member: &[u8], score: f64) -> Result<Outcome, Refusal> {
+    fn apply(self, zset: &mut Tuned<'_, Zset>, member: &[u8], score: f64) -> Result<Outcome, Refusal> {
         let Some(old) = zset.score(member) else {
             if self.xx {
                 return Ok(Outcome::Kept);
@@ -119,10 +119,10 @@ fn add(call: &mut Call<'_>, mut options: Options) -> Result<Reply, Refusal> {
     if options.xx && call.db.zset(key)?.is_none() {
         return Ok(if options.incr { Reply::Null } else { Reply::Int(0) });
     }
-    let zset = call.db.zset_mut(key)?;
+    let mut zset = call.db.zset_mut(key)?;
     let (mut added, mut updated, mut result) = (0, 0, Reply::Null);
     for ([_, member], score) in pairs.iter().zip(scores) {
-        match options.apply(zset, member, score)? {
+        match options.apply(&mut zset, member, score)? {
             Outcome::Added(score) => (added, result) = (added + 1, Reply::Double(score)),
             Outcome::Updated(score) => (updated, result) = (updated + 1, Reply::Double(score)),
             Outcome::Same(score) => result = Reply::Double(score),
@@ -139,7 +139,7 @@ fn add(call: &mut Call<'_>, mut options: Options) -> Result<Reply, Refusal> {
 /// `ZREM key member [member ...]`: how many were there.
 pub(super) fn zrem(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let [_, key, members @ ..] = call.argv else { unreachable!("arity is checked before run") };
-    let Some(zset) = call.db.zset_existing_mut(key)? else { return Ok(Reply::Int(0)) };
+    let Some(mut zset) = call.db.zset_existing_mut(key)? else { return Ok(Reply::Int(0)) };
     let removed = members.iter().filter(|member| zset.remove(member).is_some()).count();
     call.changed(key, "zrem", removed);
     Ok(Reply::Int(removed as i64))

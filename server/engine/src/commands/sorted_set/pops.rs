@@ -77,7 +77,7 @@ fn zpop(call: &mut Call<'_>, end: End) -> Result<Reply, Refusal> {
 
 /// Takes members from a sorted set that exists.
 fn pop(call: &mut Call<'_>, key: &[u8], end: End, count: usize) -> Result<Vec<Popped>, Refusal> {
-    let zset = call.db.zset_mut(key)?;
+    let mut zset = call.db.zset_mut(key)?;
     let (len, count) = (zset.len(), count.min(zset.len()));
     let ranks = if end == End::Min { 0..count } else { len - count..len };
     let mut popped: Vec<Popped> = zset.range(ranks.clone()).map(|(member, score)| (member.to_vec(), score)).collect();

@@ -1,6 +1,7 @@
 //! Ranges by rank, score or member: read, counted, stored, removed. Each becomes a range of ranks first.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use quorate_collections::text::INT_TEXT_MAX;
 use quorate_keyspace::{LexBound, ScoreBound, Zset};
@@ -201,10 +202,10 @@ fn range(call: &mut Call<'_>, fixed: &Fixed) -> Result<Reply, Refusal> {
 pub(super) fn zrangestore(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let [_, destination, source, words @ ..] = call.argv else { unreachable!("arity is checked before run") };
     let query = Query::parse(words, &Fixed { stores: true, ..RANGE })?;
-    let mut result = Zset::new(call.db.keyspace().limits());
+    let (mut result, limits) = (Zset::new(), Arc::clone(call.db.keyspace().limits()));
     if let Some(zset) = call.db.zset(source)? {
         for (member, score) in zset.range(query.ranks(zset)) {
-            result.insert(member.text(&mut [0; INT_TEXT_MAX]), score);
+            result.insert(&limits, member.text(&mut [0; INT_TEXT_MAX]), score);
         }
     }
     Ok(store(call, destination, result, "zrangestore"))
@@ -244,8 +245,8 @@ pub(super) fn zremrangebylex(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 fn remove(call: &mut Call<'_>, by: By, event: &'static str) -> Result<Reply, Refusal> {
     let [_, key, min, max] = call.argv else { unreachable!("arity is checked before run") };
     let span = Span::parse(by, min, max)?;
-    let Some(zset) = call.db.zset_existing_mut(key)? else { return Ok(Reply::Int(0)) };
-    let ranks = span.ranks(zset, Order::Ascending);
+    let Some(mut zset) = call.db.zset_existing_mut(key)? else { return Ok(Reply::Int(0)) };
+    let ranks = span.ranks(&zset, Order::Ascending);
     let removed = ranks.len();
     zset.remove_ranks(ranks);
     call.changed(key, event, removed);
