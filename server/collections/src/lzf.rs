@@ -20,40 +20,64 @@ const LONG: usize = 7;
 /// The most bytes that one byte of input can stand for: a long reference takes three.
 const RATIO_MAX: usize = MATCH_MAX / 3;
 
+/// A compressor: what it remembers is cleared by counting on, not by writing, since most strings are short.
+#[derive(Debug, Default)]
+pub struct Compressor {
+    /// For each hash of three bytes, where it was met last: `base` plus the place. Below `base`: in an earlier input.
+    seen: Vec<u32>,
+    base: u32,
+}
+
+/// Bits of a hash of three bytes.
+const HASH_BITS: u32 = 13;
+/// After every so many bytes without a match the search goes on in larger steps: what does not compress costs less time.
+const PATIENCE_BITS: usize = 5;
+
+impl Compressor {
+    /// Writes the compressed `input` over `output`; false when it would not be smaller (`output` is then of no meaning).
+    pub fn compress(&mut self, input: &[u8], output: &mut Vec<u8>) -> bool {
+        output.clear();
+        let Ok(length) = u32::try_from(input.len()) else { return false };
+        if input.len() <= MATCH_MIN {
+            return false;
+        }
+        if self.seen.is_empty() || self.base.checked_add(length).is_none() {
+            (self.seen, self.base) = (vec![0; 1 << HASH_BITS], 1);
+        }
+        let base = self.base;
+        self.base += length;
+        let (mut at, mut literals) = (0, 0);
+        while let Some(&[a, b, c]) = input.get(at..).and_then(<[u8]>::first_chunk) {
+            let hash = (u32::from(a) | u32::from(b) << 8 | u32::from(c) << 16).wrapping_mul(0x9e37_79b1);
+            let slot = &mut self.seen[(hash >> (32 - HASH_BITS)) as usize];
+            let earlier = slot.checked_sub(base).map(|place| place as usize);
+            *slot = base + at as u32;
+            let found = earlier.filter(|earlier| at - earlier <= OFFSET_MAX);
+            let length = found.map_or(0, |earlier| common(&input[earlier..], &input[at..]));
+            if length < MATCH_MIN {
+                at += 1 + ((at - literals) >> PATIENCE_BITS);
+                continue;
+            }
+            put_literals(output, &input[literals..at]);
+            put_reference(output, at - found.expect("a match has a place") - 1, length);
+            at += length;
+            literals = at;
+            if output.len() >= input.len() {
+                return false;
+            }
+        }
+        if output.is_empty() {
+            return false;
+        }
+        put_literals(output, &input[literals..]);
+        output.len() < input.len()
+    }
+}
+
 /// Compresses `input`; `None` when the result would not be smaller.
 pub fn compress(input: &[u8]) -> Option<Vec<u8>> {
-    if input.len() <= MATCH_MIN || u32::try_from(input.len()).is_err() {
-        return None;
-    }
-    // A table for a short string is cheap to clear, one for a long string finds more.
-    let bits = (usize::BITS - input.len().leading_zeros()).clamp(6, 14);
-    let mut seen = vec![0u32; 1 << bits];
-    let mut output = Vec::with_capacity(input.len());
-    let (mut at, mut literals) = (0, 0);
-    while let Some(&[a, b, c]) = input[at..].first_chunk() {
-        let hash = (u32::from(a) | u32::from(b) << 8 | u32::from(c) << 16).wrapping_mul(0x9e37_79b1) >> (32 - bits);
-        let slot = &mut seen[hash as usize];
-        // Places are kept plus one: 0 is none.
-        let earlier = (*slot as usize).checked_sub(1);
-        *slot = at as u32 + 1;
-        let length = match earlier {
-            Some(earlier) if at - earlier <= OFFSET_MAX => common(&input[earlier..], &input[at..]),
-            _ => 0,
-        };
-        if length < MATCH_MIN {
-            at += 1;
-            continue;
-        }
-        put_literals(&mut output, &input[literals..at]);
-        put_reference(&mut output, at - earlier.expect("a match has a place") - 1, length);
-        at += length;
-        literals = at;
-        if output.len() >= input.len() {
-            return None;
-        }
-    }
-    put_literals(&mut output, &input[literals..]);
-    (output.len() < input.len()).then_some(output)
+    let mut output = Vec::new();
+    Compressor::default().compress(input, &mut output).then_some(output)
 }
 
 /// Decompresses untrusted `input` into exactly `length` bytes.
@@ -99,7 +123,16 @@ fn copy_back(output: &mut Vec<u8>, back: usize, count: usize) -> Option<()> {
 }
 
 fn common(earlier: &[u8], here: &[u8]) -> usize {
-    earlier.iter().zip(here).take(MATCH_MAX).take_while(|(a, b)| a == b).count()
+    let most = here.len().min(MATCH_MAX);
+    let (words, rest) = here[..most].as_chunks::<8>();
+    for (number, (word, other)) in words.iter().zip(earlier.as_chunks::<8>().0).enumerate() {
+        let differs = u64::from_le_bytes(*word) ^ u64::from_le_bytes(*other);
+        if differs != 0 {
+            return 8 * number + differs.trailing_zeros() as usize / 8;
+        }
+    }
+    let done = most - rest.len();
+    done + earlier[done..].iter().zip(rest).take_while(|(a, b)| a == b).count()
 }
 
 fn put_literals(output: &mut Vec<u8>, literals: &[u8]) {

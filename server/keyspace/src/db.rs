@@ -2,8 +2,7 @@
 
 use crate::{
     AccessMeter, DbIndex, Discarded, Hash, KeyHash, Keyspace, Kind, Limits, List, Set, StrRef, Tuned, UnixMs, Value,
-    ValueRef,
-    WrongType, Zset,
+    ValueRef, WrongType, Zset,
     access::{self, Access},
     deadlines::Deadlines,
     keyspace::Shared,

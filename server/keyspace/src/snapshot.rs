@@ -5,6 +5,8 @@
 //! writes unmarked keys a few at a time; a key about to change is written first. So the sink receives
 //! the state at the beginning, each key exactly once, in no particular order.
 
+use quorate_collections::table::SCANNED;
+
 use crate::{
     DbIndex, UnixMs, ValueRef,
     store::{Slot, Store, Walk, expiry, value},
@@ -136,8 +138,10 @@ impl Recorder {
                 if written.max(visits) >= budget {
                     return Progress::Walking(written);
                 }
-                visits += 1;
-                let next = store.table.scan(cursor, &mut |slot| {
+                // A bucket has about four keys, so the budget is kept all but exactly.
+                let buckets = ((budget - written.max(visits)) / 4).clamp(1, SCANNED);
+                visits += buckets;
+                let next = store.table.scan_many(cursor, buckets, &mut |slot| {
                     if slot.mark() != self.mark {
                         write(sink.as_mut(), store.origin, slot, self.mark);
                         written += 1;

@@ -4,6 +4,7 @@
 //! (an optional expiry, the type, the key, the value), an EOF opcode and the CRC-64 of everything before it.
 //! Source: Redis's rdb.h and the files that Redis 6 to 7.4 write; numbers and names are the format's.
 
+mod batch;
 pub mod dump;
 mod encode;
 mod input;

@@ -137,7 +137,11 @@ proptest! {
         }
         let (mut seen, mut cursor, mut calls) = (BTreeSet::new(), 0, 0);
         loop {
-            cursor = table.scan(cursor, &mut |item| { seen.insert(item.key().to_vec()); });
+            let mut see = |item: &Item| { seen.insert(item.key().to_vec()); };
+            cursor = match calls % 3 {
+                0 => table.scan(cursor, &mut see),
+                some => table.scan_many(cursor, 9 * some as usize, &mut see),
+            };
             if cursor == 0 {
                 break;
             }
@@ -178,6 +182,46 @@ fn grows_and_shrinks_by_a_bucket_at_a_time() {
     check(&table);
     assert_eq!((table.size, table.len(), table.segments.len(), table.chained), (1, 0, 1, 0));
     assert!(table.first_capacity <= 4);
+}
+
+#[test]
+fn many_buckets_are_scanned_as_one_by_one() {
+    for count in [0, 1, 5, 6, 77, 30_000] {
+        let mut table = Table::new(SEED);
+        (0..count).for_each(|number| drop(table.insert(item(number, 0))));
+        let (mut one, mut many) = (Vec::new(), Vec::new());
+        let (mut cursor, mut ahead) = (0, 0);
+        loop {
+            ahead = table.scan_many(ahead, SCANNED, &mut |item| many.push(item.key().to_vec()));
+            for _ in 0..SCANNED {
+                cursor = table.scan(cursor, &mut |item| one.push(item.key().to_vec()));
+                if cursor == 0 {
+                    break;
+                }
+            }
+            assert_eq!((cursor, one.len()), (ahead, many.len()), "of {count}");
+            if cursor == 0 {
+                break;
+            }
+        }
+        assert_eq!(one, many);
+    }
+}
+
+#[test]
+fn reserve_lays_out_what_growth_would_have() {
+    for count in [1, 5, 6, 39, 40, 41, 1280, 20_480, 20_481, 61_441, 100_000] {
+        let mut table = Table::new(SEED);
+        table.reserve(count as usize);
+        let size = table.size;
+        check(&table);
+        (0..count).for_each(|number| drop(table.insert(item(number, number))));
+        assert_eq!(table.size, size, "{count}");
+        check(&table);
+        (0..count).for_each(|number| drop(table.insert(item(count + number, number))));
+        check(&table);
+        assert!((0..2 * count).all(|number| table.contains(&key(number))));
+    }
 }
 
 #[test]

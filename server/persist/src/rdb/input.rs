@@ -9,6 +9,8 @@ use super::encode::special;
 
 /// How much is read at once into a string whose length is only claimed.
 const STEP: usize = 1024 * 1024;
+/// Copied ahead of the source at once: it stays in the processor's cache.
+const READY: usize = 64 * 1024;
 /// LZF's best ratio: a back reference of three bytes stands for at most 264. So a longer claim is a lie.
 const LZF_RATIO: u64 = 88;
 
@@ -20,7 +22,9 @@ enum Length {
 
 pub(super) struct Input<'r> {
     source: &'r mut dyn BufRead,
-    used: usize, // bytes of the source's buffer that were read but not yet consumed and summed
+    /// A copy of what the source has ready, so that the small steps of a parse do not ask it each time.
+    ready: Vec<u8>,
+    used: usize, // bytes of it that were read but not yet consumed and summed
     consumed: u64,
     crc: Crc64,
     packed: Vec<u8>,
@@ -28,7 +32,7 @@ pub(super) struct Input<'r> {
 
 impl<'r> Input<'r> {
     pub fn new(source: &'r mut dyn BufRead) -> Self {
-        Input { source, used: 0, consumed: 0, crc: Crc64::new(), packed: Vec::new() }
+        Input { source, ready: Vec::new(), used: 0, consumed: 0, crc: Crc64::new(), packed: Vec::new() }
     }
 
     pub fn offset(&self) -> u64 {
@@ -51,21 +55,31 @@ impl<'r> Input<'r> {
 
     /// Consumes exactly what was read: the source may hold something else after the RDB.
     pub fn settle(&mut self) -> Result<(), RdbError> {
-        let buffer = buffered(self.source, self.consumed)?;
-        self.crc.update(&buffer[..self.used]);
+        self.crc.update(&self.ready[..self.used]);
         self.source.consume(self.used);
         self.consumed += self.used as u64;
+        self.ready.drain(..self.used);
         self.used = 0;
         Ok(())
     }
 
     /// At least one unread byte.
     fn window(&mut self) -> Result<&[u8], RdbError> {
-        if buffered(self.source, self.consumed)?.len() == self.used {
-            self.settle()?;
+        if self.used == self.ready.len() {
+            self.refill()?;
         }
-        let window = &buffered(self.source, self.consumed)?[self.used..];
-        if window.is_empty() { Err(RdbError::Truncated { offset: self.consumed }) } else { Ok(window) }
+        Ok(&self.ready[self.used..])
+    }
+
+    #[cold]
+    fn refill(&mut self) -> Result<(), RdbError> {
+        self.settle()?;
+        let fresh = buffered(self.source, self.consumed)?;
+        if fresh.is_empty() {
+            return Err(RdbError::Truncated { offset: self.consumed });
+        }
+        self.ready.extend_from_slice(&fresh[..fresh.len().min(READY)]);
+        Ok(())
     }
 
     pub fn byte(&mut self) -> Result<u8, RdbError> {
@@ -128,9 +142,14 @@ impl<'r> Input<'r> {
     /// Reads a string over the contents of `out`.
     pub fn string_into(&mut self, out: &mut Vec<u8>) -> Result<(), RdbError> {
         out.clear();
+        self.string_onto(out)
+    }
+
+    /// Reads a string and appends it to `out`.
+    pub fn string_onto(&mut self, out: &mut Vec<u8>) -> Result<(), RdbError> {
         let int = match self.length()? {
             Length::Plain(len) => return self.append(len, out),
-            Length::Special(special::LZF) => return self.lzf_into(out),
+            Length::Special(special::LZF) => return self.lzf_onto(out),
             Length::Special(special::INT8) => i64::from(i8::from_le_bytes(self.array()?)),
             Length::Special(special::INT16) => i64::from(i16::from_le_bytes(self.array()?)),
             Length::Special(special::INT32) => i64::from(i32::from_le_bytes(self.array()?)),
@@ -140,7 +159,7 @@ impl<'r> Input<'r> {
         Ok(())
     }
 
-    fn lzf_into(&mut self, out: &mut Vec<u8>) -> Result<(), RdbError> {
+    fn lzf_onto(&mut self, out: &mut Vec<u8>) -> Result<(), RdbError> {
         let packed_len = self.len()?;
         let len = self.len()?;
         if len > packed_len.saturating_mul(LZF_RATIO) {
@@ -150,7 +169,7 @@ impl<'r> Input<'r> {
         packed.clear();
         self.append(packed_len, &mut packed)?;
         let len = usize::try_from(len).map_err(|_| self.corrupt("a string is too long"))?;
-        *out = lzf::decompress(&packed, len).map_err(|error| self.corrupt(error.0))?;
+        out.extend_from_slice(&lzf::decompress(&packed, len).map_err(|error| self.corrupt(error.0))?);
         self.packed = packed;
         Ok(())
     }

@@ -5,8 +5,9 @@
 
 use std::io::BufRead;
 
-use quorate_keyspace::{Keyspace, Ttl, UnixMs};
+use quorate_keyspace::{DbIndex, Keyspace, Ttl, UnixMs};
 
+use super::batch::Batch;
 use super::input::Input;
 use super::object::{Decoded, decode};
 use super::seal::Checksum;
@@ -20,6 +21,10 @@ pub enum ExpiredKeys {
     /// A replica keeps it until its master says DEL; so does a load of an AOF, whose commands tell.
     Keep,
 }
+
+/// So many keys at most are made room for on the word of a file: 200 MB of address space, of which only what is used becomes memory.
+const RESERVE_MAX: usize = 1 << 24;
+const TWICE: &str = "a key occurs twice";
 
 /// How to load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +57,7 @@ pub fn load(source: &mut dyn BufRead, keyspace: &mut Keyspace, options: &LoadOpt
         replid: None,
         repl_offset: None,
         repl_db: 0,
+        batch: Batch::default(),
         key: Vec::new(),
         text: Vec::new(),
     };
@@ -67,6 +73,7 @@ struct Load<'a> {
     replid: Option<[u8; 40]>,
     repl_offset: Option<u64>,
     repl_db: u32,
+    batch: Batch,
     key: Vec<u8>,
     text: Vec<u8>,
 }
@@ -86,11 +93,15 @@ impl Load<'_> {
                 opcode::FREQ => drop(self.input.byte()?),
                 opcode::IDLE => drop(self.input.len()?),
                 opcode::SELECT_DB => {
+                    self.put_batch(db)?;
                     let number = self.input.len()?;
                     let index = i64::try_from(number).ok().and_then(|number| self.keyspace.index(number).ok());
                     db = index.ok_or_else(|| self.input.unsupported("a database past the configured number"))?;
                 }
-                opcode::RESIZE_DB => drop((self.input.len()?, self.input.len()?)),
+                opcode::RESIZE_DB => {
+                    let (keys, _expiring) = (self.input.len()?, self.input.len()?);
+                    self.keyspace.reserve(db, usize::try_from(keys).unwrap_or(RESERVE_MAX).min(RESERVE_MAX));
+                }
                 opcode::SLOT_INFO => drop((self.input.len()?, self.input.len()?, self.input.len()?)),
                 opcode::AUX => self.aux()?,
                 opcode::MODULE_AUX => self.skip_module_aux()?,
@@ -103,6 +114,7 @@ impl Load<'_> {
                 kind => self.key(db, kind, expiry.take())?,
             }
         }
+        self.put_batch(db)?;
         self.finish()
     }
 
@@ -116,30 +128,43 @@ impl Load<'_> {
         if READ_VERSIONS.contains(&self.info.version) { Ok(()) } else { Err(RdbError::Version(self.info.version)) }
     }
 
-    fn key(&mut self, db: quorate_keyspace::DbIndex, kind: u8, expiry: Option<UnixMs>) -> Result<(), RdbError> {
+    fn key(&mut self, db: DbIndex, kind: u8, expiry: Option<UnixMs>) -> Result<(), RdbError> {
+        let has_expired = expiry.is_some_and(|at| at < self.options.now) && self.options.expired == ExpiredKeys::Drop;
+        let ttl = expiry.map_or(Ttl::Clear, Ttl::At);
+        if kind == kind::STRING {
+            return self.string(db, ttl, has_expired);
+        }
         self.input.string_into(&mut self.key)?;
-        let decoded = match kind {
-            kind::STRING => {
-                self.input.string_into(&mut self.text)?;
-                None
-            }
-            _ => Some(decode(&mut self.input, kind, self.keyspace.limits())?),
-        };
-        if expiry.is_some_and(|at| at < self.options.now) && self.options.expired == ExpiredKeys::Drop {
+        let decoded = decode(&mut self.input, kind, self.keyspace.limits())?;
+        if has_expired {
             self.info.keys_expired += 1;
             return Ok(());
         }
-        let ttl = expiry.map_or(Ttl::Clear, Ttl::At);
-        let mut db = self.keyspace.db(db);
-        let existed = match decoded {
-            None => db.put_string(&self.key, &self.text, ttl),
-            Some(Decoded::Value(value)) => db.put(&self.key, value, ttl),
-            Some(Decoded::Empty) => return Ok(()),
-        };
-        if existed {
-            return Err(self.input.corrupt("a key occurs twice"));
+        let Decoded::Value(value) = decoded else { return Ok(()) };
+        if self.keyspace.db(db).put(&self.key, value, ttl) {
+            return Err(self.input.corrupt(TWICE));
         }
         self.info.keys_loaded += 1;
+        Ok(())
+    }
+
+    fn string(&mut self, db: DbIndex, ttl: Ttl, has_expired: bool) -> Result<(), RdbError> {
+        let start = self.batch.room().len();
+        self.input.string_onto(self.batch.room())?;
+        let key_end = self.batch.room().len();
+        self.input.string_onto(self.batch.room())?;
+        if has_expired {
+            self.batch.cut(start);
+            self.info.keys_expired += 1;
+            return Ok(());
+        }
+        self.batch.push(key_end, ttl);
+        if self.batch.is_full() { self.put_batch(db) } else { Ok(()) }
+    }
+
+    fn put_batch(&mut self, db: DbIndex) -> Result<(), RdbError> {
+        let put = self.batch.put(self.keyspace, db);
+        self.info.keys_loaded += put.map_err(|_| self.input.corrupt(TWICE))?;
         Ok(())
     }
 

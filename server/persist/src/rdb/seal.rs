@@ -1,6 +1,6 @@
 //! The second stage of a snapshot, off the engine's thread: compression and the checksum.
 
-use quorate_collections::{crc64::Crc64, lzf};
+use quorate_collections::{crc64::Crc64, lzf::Compressor};
 
 use super::encode::{put_len, special, split};
 
@@ -16,23 +16,30 @@ pub enum Checksum {
 /// Turns an RDB writer's chunks, in order, into the bytes of an RDB.
 pub struct Sealer {
     crc: Option<Crc64>,
+    compressor: Compressor,
+    packed: Vec<u8>,
 }
 
 impl Sealer {
     /// A sealer for one RDB.
     pub fn new(checksum: Checksum) -> Self {
-        Sealer { crc: (checksum == Checksum::Crc64).then(Crc64::new) }
+        Sealer {
+            crc: (checksum == Checksum::Crc64).then(Crc64::new),
+            compressor: Compressor::default(),
+            packed: Vec::new(),
+        }
     }
 
     /// Appends the final bytes of `chunk`, one drained of the writer, to `out`.
     pub fn seal(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
         let from = out.len();
+        out.reserve(chunk.len());
         let (bytes, marks) = split(chunk);
         let mut done = 0;
         for mark in marks {
             let (start, end) = (mark.start as usize, mark.end as usize);
             out.extend_from_slice(&bytes[done..start]);
-            seal_string(&bytes[start..end], out);
+            self.string(&bytes[start..end], out);
             done = end;
         }
         out.extend_from_slice(&bytes[done..]);
@@ -43,20 +50,17 @@ impl Sealer {
 
     /// Appends the checksum: call it after the writer's last chunk.
     pub fn finish(self, out: &mut Vec<u8>) {
-        let sum = self.crc.map_or(0, |crc| crc.value());
+        let sum = self.crc.as_ref().map_or(0, |crc| crc.value());
         out.extend_from_slice(&sum.to_le_bytes());
     }
-}
 
-fn seal_string(text: &[u8], out: &mut Vec<u8>) {
-    match lzf::compress(text) {
-        Some(packed) => {
+    fn string(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        if self.compressor.compress(text, &mut self.packed) {
             out.push(special::LZF);
-            put_len(out, packed.len() as u64);
+            put_len(out, self.packed.len() as u64);
             put_len(out, text.len() as u64);
-            out.extend_from_slice(&packed);
-        }
-        None => {
+            out.extend_from_slice(&self.packed);
+        } else {
             put_len(out, text.len() as u64);
             out.extend_from_slice(text);
         }
