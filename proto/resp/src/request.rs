@@ -150,7 +150,7 @@ impl Requests {
             if !found {
                 break;
             }
-            state = Partial::default();
+            (state.position, state.arguments_left, state.bulk) = (0, 0, None);
         }
         if state.arguments_left > 0 {
             let from = self.complete.last().map_or(0, |last| last.spans_end);

@@ -122,6 +122,23 @@ impl<E> Bucket<E> {
     }
 }
 
+/// Are two keys the same? Most are of 8 to 32 bytes: two overlapping reads of a fixed length spare a call.
+#[inline]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match (a.first_chunk::<16>(), a.last_chunk::<16>(), b.first_chunk::<16>(), b.last_chunk::<16>()) {
+        (Some(first), Some(last), Some(b_first), Some(b_last)) if a.len() <= 32 => first == b_first && last == b_last,
+        _ => match (a.first_chunk::<8>(), a.last_chunk::<8>(), b.first_chunk::<8>(), b.last_chunk::<8>()) {
+            (Some(first), Some(last), Some(b_first), Some(b_last)) if a.len() <= 16 => {
+                first == b_first && last == b_last
+            }
+            _ => a == b,
+        },
+    }
+}
+
 /// The byte of a hash that a bucket keeps; never 0.
 fn tag_of(hash: u64) -> u8 {
     ((hash >> 56) as u8).max(1)
@@ -608,7 +625,7 @@ impl<E: Keyed> Table<E> {
             while lanes != 0 {
                 let lane = lanes.trailing_zeros() as usize / 8;
                 // SAFETY: as above.
-                if unsafe { bucket.slots[lane].element.key() } == key {
+                if is_same(unsafe { bucket.slots[lane].element.key() }, key) {
                     return Some((at, lane));
                 }
                 lanes &= lanes - 1;

@@ -94,6 +94,12 @@ impl Lane {
         }
     }
 
+    /// Whether the command behind this one is of the same kind.
+    pub fn goes_on_with(&self, index: usize) -> bool {
+        let row = |index: usize| self.planned.get(index).and_then(|planned| planned.row).map(|row| row.number);
+        row(index).is_some() && row(index) == row(index + 1)
+    }
+
     /// Asks for the entries of the keys. Some work after `cut`.
     pub fn fetch(&self, db: &Db<'_>) {
         db.fetch(&self.hashes);

@@ -10,7 +10,7 @@ use crate::holding::Holding;
 use crate::pubsub::Pubsub;
 use crate::session::Session;
 use crate::sessions::Sessions;
-use crate::stats::{CommandStats, SlowLog, Stats};
+use crate::stats::{CommandStats, Lap, SlowLog, Stats};
 use crate::watch::Watch;
 use crate::{Effect, Host, Now, Persistence, Propagation, Replication, SessionId, Table};
 
@@ -71,8 +71,8 @@ pub struct Core {
     pub config: ServerConfig,
     /// The time of the turn.
     pub now: Now,
-    /// The clock as the last command of the running batch ended: the next one began then. `None`: a new batch, read it again.
-    pub(crate) lap: Option<Duration>,
+    /// Measures commands.
+    pub(crate) lap: Lap,
     /// Randomness, seeded by the shell.
     pub rng: fastrand::Rng,
     /// The shell's answers.
@@ -129,7 +129,7 @@ impl Core {
         Core {
             config,
             now: Now::default(),
-            lap: None,
+            lap: Lap::default(),
             rng,
             host,
             stats,

@@ -1,5 +1,7 @@
 //! From words to a reply: finds the row, asks the gates, queues in MULTI, runs, and settles what the run brought forth.
 
+use std::time::Duration;
+
 use quorate_keyspace::Keyspace;
 use quorate_resp::Writer;
 
@@ -159,7 +161,7 @@ pub(crate) fn run(
     row: Row,
     how: How,
 ) -> Option<Blocked> {
-    let begun = core.lap.unwrap_or_else(core.host.clock);
+    let begun = *core.lap.since.get_or_insert_with(core.host.clock);
     let mark = out.len();
     let db = session.db;
     core.propagation.begin_unit();
@@ -223,17 +225,20 @@ pub(crate) fn run(
     block
 }
 
-fn count(core: &mut Core, session: &mut Session, argv: &[&[u8]], row: Row, begun: std::time::Duration) {
-    let now = (core.host.clock)();
-    core.lap = Some(now);
-    let took = now.saturating_sub(begun);
+fn count(core: &mut Core, session: &mut Session, argv: &[&[u8]], row: Row, begun: Duration) {
     core.stats.commands += 1;
     session.commands += 1;
     let stats = &mut core.stats.by_command[row.number];
     stats.calls += 1;
+    let threshold = u64::try_from(core.config.slowlog_log_slower_than_us).ok().map(Duration::from_micros);
+    if row.command.flags.has(Flags::FAST) && core.lap.shares(threshold) {
+        return;
+    }
+    let now = (core.host.clock)();
+    core.lap.since = Some(now);
+    let took = now.saturating_sub(begun);
     stats.time += took;
-    let threshold = core.config.slowlog_log_slower_than_us;
-    if threshold >= 0 && took.as_micros() as i64 >= threshold && !row.command.flags.has(Flags::SKIP_SLOWLOG) {
+    if threshold.is_some_and(|threshold| took >= threshold) && !row.command.flags.has(Flags::SKIP_SLOWLOG) {
         let entry = SlowEntry {
             id: 0,
             at: core.now.wall,

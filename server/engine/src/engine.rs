@@ -399,10 +399,14 @@ impl Engine {
     fn run_batch(&mut self, mut session: Box<Session>, lane: &Lane, buffer: &[u8]) -> (Box<Session>, Option<usize>) {
         let requests = &lane.requests;
         let mut before = 0;
-        self.core.lap = None;
+        self.core.lap.restart();
         for (index, planned) in lane.planned.iter().enumerate() {
-            let argv: SmallVec<[&[u8]; 16]> = requests.arguments(index, buffer).collect();
+            let mut argv: SmallVec<[&[u8]; 16]> = SmallVec::new();
+            for argument in requests.arguments(index, buffer) {
+                argv.push(argument);
+            }
             self.keyspace.expect(planned.key);
+            self.core.lap.goes_on = lane.goes_on_with(index);
             let mut out = std::mem::take(&mut session.output.bytes);
             let row = planned.row;
             let next = dispatch::request(&mut self.keyspace, &mut self.core, &mut session, &mut out, &argv, row);
@@ -463,7 +467,7 @@ impl Engine {
         let argv: SmallVec<[&[u8]; 16]> = blocked.argv.iter().map(|argument| &**argument).collect();
         let row = self.core.table.find(&argv).expect("a blocked command was found before");
         let mut out = std::mem::take(&mut session.output.bytes);
-        self.core.lap = None;
+        self.core.lap.restart();
         let how = How::Alone(Some(wake));
         let again = dispatch::run(&mut self.keyspace, &mut self.core, &mut session, &mut out, &argv, row, how);
         session.output.bytes = out;

@@ -197,7 +197,7 @@ mod tests {
             let core = stage.engine.core();
             let session = core.sessions.get(crate::SessionId(1)).expect("it has spoken");
             for row in core.table.rows() {
-                let asked = Asked { core, session, row: *row, flags: row.command.flags };
+                let asked = Asked { core, session, row, flags: row.command.flags };
                 let objects = GATES.iter().any(|(_, gate)| gate(&asked).is_some());
                 assert!(!is_calm(&asked) || !objects, "trouble {trouble}, {}", row.name);
                 calm += usize::from(is_calm(&asked));

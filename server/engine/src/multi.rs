@@ -9,15 +9,17 @@ pub(crate) struct Queued {
     pub row: Row,
 }
 
-/// A row of the table, by its number.
-#[derive(Clone, Copy)]
-pub(crate) struct Row {
+/// A row of the table.
+pub(crate) type Row = &'static Named;
+
+/// A command under its full name.
+pub(crate) struct Named {
     pub number: usize,
     pub command: &'static Command,
     pub name: &'static str,
 }
 
-impl std::fmt::Debug for Row {
+impl std::fmt::Debug for Named {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
     }

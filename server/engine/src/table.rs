@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use crate::Refusal;
 use crate::command::Command;
 use crate::commands;
-use crate::multi::Row;
+use crate::multi::{Named, Row};
 
 /// The families. A new file under `commands/` is named here and in `commands.rs`.
 const FAMILIES: &[&[Command]] = &[
@@ -108,6 +108,11 @@ fn hash(name: &[u8]) -> usize {
     (hash ^ (hash >> 32)) as usize
 }
 
+/// There is one table a process, so its rows live as long as that.
+fn leak(number: usize, command: &'static Command, name: &'static str) -> Row {
+    Box::leak(Box::new(Named { number, command, name }))
+}
+
 impl Table {
     /// The table.
     #[must_use]
@@ -118,7 +123,7 @@ impl Table {
     fn build() -> Table {
         let mut rows: Vec<Row> = Vec::new();
         for command in FAMILIES.iter().copied().flatten() {
-            rows.push(Row { number: rows.len(), command, name: command.name });
+            rows.push(leak(rows.len(), command, command.name));
         }
         let top = rows.len();
         let mut first_sub = vec![0; top];
@@ -127,7 +132,7 @@ impl Table {
             first_sub[number] = rows.len();
             for command in container.subcommands {
                 let name: &'static str = Box::leak(format!("{}|{}", container.name, command.name).into_boxed_str());
-                rows.push(Row { number: rows.len(), command, name });
+                rows.push(leak(rows.len(), command, name));
             }
         }
         assert!(top < PLACES / 2, "the index has room for twice as many commands");

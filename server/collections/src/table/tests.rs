@@ -264,6 +264,20 @@ fn random_finds_the_last_elements_of_a_sparse_table() {
 }
 
 #[test]
+fn keys_are_compared_whole() {
+    let bytes: Vec<u8> = (0..80).collect();
+    for len in 0..70 {
+        let key = &bytes[..len];
+        assert!(is_same(key, key) && !is_same(key, &bytes[..len + 1]));
+        for place in 0..len {
+            let mut other = key.to_vec();
+            other[place] ^= 1;
+            assert!(!is_same(key, &other), "{len} bytes, other at {place}");
+        }
+    }
+}
+
+#[test]
 fn fetching_any_hash_is_harmless() {
     let mut table = Table::new(SEED);
     table.prefetch(5);

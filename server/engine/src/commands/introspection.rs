@@ -82,7 +82,7 @@ fn all(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let table = call.core.table;
     call.out.array(table.commands().len());
     for row in table.commands() {
-        write_entry(&mut call.out, table, *row);
+        write_entry(&mut call.out, table, row);
     }
     Ok(Reply::Written)
 }
@@ -252,7 +252,7 @@ fn write_entry(out: &mut Writer<'_>, table: &Table, row: Row) {
     let subcommands = table.subcommands(row);
     out.set(subcommands.len());
     for subcommand in subcommands {
-        write_entry(out, table, *subcommand);
+        write_entry(out, table, subcommand);
     }
 }
 
@@ -336,7 +336,7 @@ fn write_docs(out: &mut Writer<'_>, table: &Table, row: Row) {
         out.map(subcommands.len());
         for subcommand in subcommands {
             out.bulk(subcommand.name.as_bytes());
-            write_docs(out, table, *subcommand);
+            write_docs(out, table, subcommand);
         }
     }
 }
