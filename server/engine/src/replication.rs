@@ -168,7 +168,7 @@ impl Replication {
 impl Core {
     /// Before the first turn, for a node of a group: it boots fenced (I11). `kept` is its state file's content, `boot` names the machine's start.
     pub fn join_group(&mut self, group: &str, node: NodeId, kept: Durable, memory: Memory, boot: Option<BootId>) {
-        self.replication.quorum.join(node, kept.holds, boot);
+        self.replication.quorum.join(node, &kept, boot);
         self.replication.fence = Some(Fence::boot(group, kept, Epoch(0)));
         self.replication.memory = memory;
         self.replication.history.record(self.config.repl_backlog_size);

@@ -28,6 +28,8 @@ pub enum Fault {
     I9Force,
     /// A node vouches for a dataset that may lack what it acknowledged.
     I10Tail,
+    /// A node becomes the master though it restarted since it promised, or lost its directory.
+    I10Reborn,
     /// A node boots as what it was.
     I11Restart,
     /// Whoever holds writes that the master does not have goes on by partial resync.

@@ -66,10 +66,8 @@ impl Core {
         role: Role,
         config: Option<VotingConfig>,
     ) -> Result<(), Denied> {
-        let is_quorum = config.as_ref().unwrap_or(&self.replication.quorum.config).is_quorum();
-        let is_reborn = self.replication.fence.as_ref().is_some_and(|fence| fence.was_master_of(epoch));
-        if role == Role::Master && is_quorum && is_reborn && !self.replication.quorum.tail.is_sure() {
-            return Err(Denied::TailUnsure(epoch)); // I10
+        if role == Role::Master && !self.is_master_of(epoch) {
+            self.check_master(epoch, config.as_ref())?;
         }
         let fence = self.replication.fence.as_ref().ok_or(Denied::NoGroup)?;
         fence.admits(group, epoch)?;

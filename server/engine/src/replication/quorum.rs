@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use quorate_replication::commit::{Acks, Copy};
 use quorate_replication::faults::{Fault, is_armed};
-use quorate_replication::fence::{Fence, Standing};
+use quorate_replication::fence::{Durable, Fence, Standing};
 use quorate_replication::follower::{Ack, Counted};
 use quorate_replication::lease::{Granted, Writes};
 use quorate_replication::master::ReplicaId;
@@ -40,6 +40,8 @@ pub(super) struct Quorum {
     pub tail: Tail,
     /// What acknowledgements relied on in the life before this one.
     held_before: Holds,
+    /// What was promised in the life before this one.
+    promised_before: Epoch,
     /// Revisions of what has to be remembered: the newest, the one that a copy needs in order to count, and the one on disk.
     newest: u64,
     needed: u64,
@@ -62,6 +64,7 @@ impl Quorum {
             lease: Arc::new(Mutex::new(Lease::new(1))),
             tail: Tail::Sure,
             held_before: Holds::Memory,
+            promised_before: Epoch(0),
             newest: 0,
             needed: 0,
             kept: 0,
@@ -71,8 +74,9 @@ impl Quorum {
     }
 
     /// A node of a group starts.
-    pub fn join(&mut self, node: NodeId, held_before: Holds, boot: Option<BootId>) {
-        (self.node, self.held_before, self.boot) = (Some(node), held_before, boot);
+    pub fn join(&mut self, node: NodeId, kept: &Durable, boot: Option<BootId>) {
+        (self.node, self.held_before, self.boot) = (Some(node), kept.holds, boot);
+        self.promised_before = kept.promised.max(kept.epoch);
         self.tail = Tail::Unsure { until: None };
     }
 
@@ -136,6 +140,33 @@ impl Core {
             self.replication.version += 1;
             self.rely();
         }
+    }
+
+    /// Is it that already? Then the order says nothing new.
+    pub(super) fn is_master_of(&self, epoch: Epoch) -> bool {
+        self.replication.quorum.commit.as_ref().is_some_and(|commit| commit.epoch() == epoch)
+    }
+
+    /// May this node be the master of `epoch` (I4, I10)? It was chosen upon the report that came with its promise: a process that started since may
+    /// hold less, and one that lost its directory is not who was chosen.
+    pub(super) fn check_master(&self, epoch: Epoch, config: Option<&VotingConfig>) -> Result<(), Denied> {
+        let quorum = &self.replication.quorum;
+        let config = config.unwrap_or(&quorum.config);
+        let is_reborn = self.replication.fence.as_ref().is_some_and(|fence| fence.was_master_of(epoch));
+        if config.is_quorum() && is_reborn && !quorum.tail.is_sure() {
+            return Err(Denied::TailUnsure(epoch));
+        }
+        if is_armed(Fault::I10Reborn) {
+            return Ok(());
+        }
+        if config.is_quorum() && !is_reborn && epoch <= quorum.promised_before {
+            return Err(Denied::EarlierLife(epoch));
+        }
+        let votes = quorum.node.is_some_and(|node| config.voters().contains(&node));
+        if !config.voters().is_empty() && !votes && (config.is_quorum() || !self.replication.data_known) {
+            return Err(Denied::NoVoter);
+        }
+        Ok(())
     }
 
     /// `Configure`: the master of `epoch` takes a newer config (I9).

@@ -505,3 +505,20 @@ fn a_node_counts_when_its_epoch_is_on_disk() {
     while world.turn() {}
     assert_eq!(world.hear(0, writer), "+OK");
 }
+
+/// I4, I10: a master is chosen upon what it held when it promised. A process that started since may hold less, and one that lost its directory is
+/// nobody's choice.
+#[test]
+fn a_promise_is_no_title_for_the_next_process() {
+    let reborn = |kept: Durable, memory: Memory, name: usize| {
+        let mut world = World::group(1);
+        world.nodes[0].engine.core_mut().join_group("main", node_id(name), kept, memory, None);
+        world.nodes[0].engine.restored(None);
+        world.assign_with(0, 5, Role::Master, Some(config(1, 2, 3))).refused
+    };
+    let promised = |epoch| Durable { promised: Epoch(epoch), ..Durable::default() };
+    assert_eq!(reborn(promised(5), Memory::Kept, 0), Some(Denied::EarlierLife(Epoch(5))));
+    assert_eq!(reborn(promised(4), Memory::Kept, 0), None);
+    assert_eq!(reborn(Durable::default(), Memory::Lost, 7), Some(Denied::NoVoter));
+    assert_eq!(reborn(Durable::default(), Memory::Lost, 0), None);
+}
