@@ -26,6 +26,7 @@ const ROOMS: &[(&str, u8, Purity)] = &[
     ("quorate-compat", 4, Purity::Shell),
     ("quorate-harness", 4, Purity::Shell),
     ("quorate-drills", 4, Purity::Shell),
+    ("quorate-sim", 4, Purity::Shell),
     ("quorate-xtask", 4, Purity::Shell),
 ];
 

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod deps;
 pub mod floors;
 pub mod proof;
+pub mod sim;
 pub mod suite;
 
 use cargo_metadata::{Metadata, MetadataCommand};

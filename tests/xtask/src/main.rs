@@ -7,6 +7,7 @@ fn main() -> ExitCode {
     let faults = match arguments.first().map(String::as_str) {
         Some("bench") => return exit(quorate_xtask::bench::run(&arguments[1..])),
         Some("drill-proof") => return exit(quorate_xtask::proof::run(&arguments[1..])),
+        Some("sim") => return exit(quorate_xtask::sim::run(&arguments[1..])),
         Some("suite") => return exit(quorate_xtask::suite::run(&arguments[1..])),
         Some("deps") => quorate_xtask::deps::check(&quorate_xtask::metadata()),
         Some("floors") => quorate_xtask::floors::check(&quorate_xtask::metadata()),
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
                  cargo xtask deps         holds every dependency against deny.toml\n\
                  cargo xtask drill-proof  breaks a cluster of real processes and judges what clients saw\n\
                  cargo xtask floors       holds every room against the house's floors\n\
+                 cargo xtask sim          runs the simulator: one seed, or a range of them\n\
                  cargo xtask suite        runs Redis's own tests against the data node"
             );
             return ExitCode::from(2);

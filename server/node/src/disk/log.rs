@@ -155,7 +155,12 @@ impl LogFile {
     /// Everything that waits is in the file.
     pub fn settle(&mut self) -> Result<(), String> {
         self.barrier();
-        self.write().map_err(|error| error.to_string())
+        self.write().map_err(|error| error.to_string())?;
+        // Nobody asks this file again: whoever was told that it fails would hear of nothing better.
+        if std::mem::take(&mut self.failing) {
+            self.tell(DiskDone::AppendRecovered);
+        }
+        Ok(())
     }
 
     /// Another file took its place: it is synced without anybody waiting.
@@ -321,5 +326,23 @@ mod tests {
         assert_eq!(gauge.log_waiting.load(Ordering::Relaxed), 7);
         log.append(b"set k w".to_vec(), Some(1));
         assert!(matches!(next(&mails), DiskDone::AppendFailed(_)));
+    }
+
+    /// A rewrite gives the log another file: a failure that is over must not outlive the old one.
+    #[test]
+    fn settling_says_that_a_failure_is_over() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("log");
+        let full = File::options().append(true).open("/dev/full").expect("Linux has /dev/full");
+        let (mailbox, mails, _poll) = mailbox();
+        let mut log = LogFile::open(full, 0, policy(AppendFsync::Everysec), mailbox, Arc::default()).expect("a thread");
+        log.append(b"set k v".to_vec(), None);
+        log.tick(host::clock(), false);
+        assert!(matches!(next(&mails), DiskDone::AppendFailed(_)));
+        assert!(log.settle().is_err());
+        log.file = Arc::new(File::options().create(true).append(true).open(&path).expect("a file"));
+        log.settle().expect("there is space again");
+        assert!(matches!(next(&mails), DiskDone::AppendRecovered));
+        assert_eq!(std::fs::read(&path).expect("the file"), b"set k v");
     }
 }

@@ -1,0 +1,94 @@
+//! Once everything is healed there is one master, everybody follows it and holds what it holds, and writes go on.
+
+use std::collections::BTreeSet;
+
+use quorate_engine::NodeRole;
+
+use quorate_registry::{Durability, Group, NodeId, Voting};
+
+use super::Breach;
+use super::prefix::digest;
+use crate::node::{FIRST_PORT, Node, place};
+use crate::sentinel::{Sentinel, group_name};
+
+/// Its name.
+pub const PROPERTY: &str = "healed: one master, whom all follow";
+
+/// Why the group is not at rest; `None` when it is.
+pub fn unrest(sentinels: &[Sentinel], nodes: &[Node]) -> Option<String> {
+    let Some(leader) = sentinels.iter().find(|sentinel| sentinel.leads()) else { return Some("no leader".into()) };
+    let registry = leader.registry().expect("a leader lives");
+    let group = registry.group(&group_name())?;
+    if let Some(failover) = &group.failover {
+        return Some(format!("a failover for epoch {} is {}", failover.epoch, failover.phase.name()));
+    }
+    if sentinels.iter().any(|sentinel| sentinel.registry().is_none_or(|other| other.applied != registry.applied)) {
+        return Some("the sentinels have not applied the same".into());
+    }
+    match &group.voting {
+        Voting::Joint { .. } => return Some("the voters are changing".into()),
+        Voting::Settled(config) if config.durability < group.settings.durability => {
+            return Some(format!("the group is {} still", config.durability.as_str()));
+        }
+        Voting::Settled(config) if config.voters != members(group, nodes) => {
+            return Some("not exactly the members vote".into());
+        }
+        Voting::Settled(_) => {}
+    }
+    let master = place(&group.master);
+    for (at, node) in group.nodes.keys().map(|key| (place(key), &nodes[place(key)])) {
+        let Some(facts) = node.facts() else { return Some(format!("node {at} is down")) };
+        let role = if at == master { NodeRole::Master } else { NodeRole::Replica };
+        if facts.role != role || facts.epoch.0 != group.epoch.0 || facts.paused || facts.loading {
+            let epoch = group.epoch;
+            return Some(format!("node {at} is {:?} of epoch {}, not {role:?} of {epoch}", facts.role, facts.epoch));
+        }
+        let follows = facts.master.as_ref().is_some_and(|of| usize::from(of.port - FIRST_PORT) == master);
+        if at != master && !(follows && facts.link_up) {
+            return Some(format!("node {at} does not follow node {master}"));
+        }
+    }
+    None
+}
+
+/// Too few voters vouch for their data, so that nobody may be chosen: a case for the operator, whatever heals.
+pub fn is_stranded(sentinels: &[Sentinel], nodes: &[Node]) -> bool {
+    let Some(group) = sentinels.iter().find_map(|one| one.registry()?.group(&group_name())) else { return false };
+    let vouches = |id: &&NodeId| {
+        nodes.iter().any(|node| {
+            let kept = node.storage.disk.state.as_ref().and_then(|state| state.node_id.parse::<NodeId>().ok());
+            kept.as_ref() == Some(id) && node.facts().is_some_and(|facts| facts.data_known && !facts.tail_unsure)
+        })
+    };
+    group
+        .voting
+        .parts()
+        .filter(|config| config.durability == Durability::Quorum)
+        .any(|config| config.voters.iter().filter(vouches).count() < config.voters.len() + 1 - config.copies as usize)
+}
+
+/// The names under which the group's nodes have their data now: one that was emptied has another than before.
+fn members(group: &Group, nodes: &[Node]) -> BTreeSet<NodeId> {
+    let kept = group.nodes.keys().filter_map(|key| nodes[place(key)].storage.disk.state.as_ref());
+    kept.filter_map(|state| state.node_id.parse().ok()).collect()
+}
+
+/// Everybody holds the same; asked when nobody writes any more.
+pub fn same_data(nodes: &mut [Node]) -> Result<(), Breach> {
+    let mut first = None;
+    for node in nodes.iter_mut() {
+        let at = node.place;
+        let Some(engine) = node.engine() else { continue };
+        let found = digest(engine);
+        let (of, expected) = *first.get_or_insert((at, found));
+        if found != expected {
+            return Err(Breach::of(PROPERTY, format!("nodes {of} and {at} hold different data at the end")));
+        }
+    }
+    Ok(())
+}
+
+/// It did not come to this in time.
+pub fn breach(what: impl Into<String>) -> Breach {
+    Breach::of(PROPERTY, what)
+}

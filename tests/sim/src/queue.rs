@@ -1,0 +1,230 @@
+//! What will happen, in the order in which it will.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use quorate_consensus::RaftId;
+use quorate_engine::DiskDone;
+use quorate_registry::sights::{NodeFacts, Sight};
+use quorate_registry::steering::Failure;
+use quorate_registry::{Effect, NodeKey};
+
+use crate::disk::FileId;
+use crate::net::{End, Host, Piece, StreamId};
+use crate::time::Time;
+
+/// Names one call of a node's agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Call {
+    /// Which sentinel calls.
+    pub sentinel: usize,
+    /// In which of its lives.
+    pub life: u64,
+    /// Its number in that life.
+    pub number: u64,
+}
+
+/// One thing that will happen.
+#[derive(Debug)]
+pub enum Event {
+    /// A stream's piece arrives.
+    Arrived {
+        /// On which stream.
+        stream: StreamId,
+        /// At which end.
+        end: End,
+        /// What.
+        piece: Piece,
+    },
+    /// A message of Raft arrives.
+    Raft {
+        /// From whom.
+        from: RaftId,
+        /// At whom.
+        to: usize,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// A sentinel's view of nodes arrives at the leader.
+    Sights {
+        /// Whose.
+        from: usize,
+        /// At whom.
+        to: usize,
+        /// What it sees.
+        sights: Vec<(NodeKey, Sight)>,
+    },
+    /// An order arrives at a node's agent.
+    Order {
+        /// Whose call.
+        call: Call,
+        /// At which node.
+        to: usize,
+        /// The order.
+        effect: Box<Effect>,
+    },
+    /// An agent's answer arrives.
+    Answer {
+        /// To which call.
+        call: Call,
+        /// The answer.
+        result: Box<Result<NodeFacts, Failure>>,
+    },
+    /// A call's time is over.
+    CallTimeout(Call),
+    /// A node's loop wakes.
+    Turn {
+        /// Which node.
+        node: usize,
+        /// In which life.
+        life: u64,
+    },
+    /// A node's agent sends its heartbeats.
+    AgentBeat {
+        /// Which node.
+        node: usize,
+        /// In which life.
+        life: u64,
+    },
+    /// A node's state file has been written.
+    StateKept {
+        /// Which node.
+        node: usize,
+        /// In which life.
+        life: u64,
+    },
+    /// A node's log thread is done with what it was doing.
+    LogDone {
+        /// Which node.
+        node: usize,
+        /// In which life.
+        life: u64,
+        /// Which file was synced.
+        file: FileId,
+        /// Up to where.
+        synced: usize,
+    },
+    /// A node's snapshot thread has done something.
+    DiskDone {
+        /// Which node.
+        node: usize,
+        /// In which life.
+        life: u64,
+        /// What.
+        done: DiskDone,
+    },
+    /// A node's dataset is ready to be loaded: at the start, or a full resync's.
+    Load {
+        /// Which node.
+        node: usize,
+        /// In which life.
+        life: u64,
+        /// Which load: a later one makes an earlier one void.
+        number: u64,
+    },
+    /// Raft's tick at a sentinel.
+    RaftTick {
+        /// Which sentinel.
+        sentinel: usize,
+        /// In which life.
+        life: u64,
+    },
+    /// A sentinel looks at everything.
+    Look {
+        /// Which sentinel.
+        sentinel: usize,
+        /// In which life.
+        life: u64,
+    },
+    /// A client acts, or its patience is over.
+    Client {
+        /// Which client.
+        client: usize,
+        /// Its number of this wish: an older one is void.
+        wish: u64,
+    },
+    /// A sentinel told a client of a master.
+    Told {
+        /// Which client.
+        client: usize,
+        /// Its number of this wish.
+        wish: u64,
+        /// The master's place, if the sentinel knows.
+        master: Option<usize>,
+    },
+    /// The nemesis acts.
+    Nemesis,
+    /// Something that the nemesis broke comes back.
+    Restore(Restore),
+}
+
+/// What comes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Restore {
+    /// A process that died.
+    Start(Host),
+    /// Paths that were cut, in one direction each.
+    Paths(Vec<(Host, Host)>),
+    /// The network's good weather.
+    Weather,
+    /// A node's disk.
+    Disk(usize),
+}
+
+struct Entry {
+    at: Time,
+    number: u64,
+    event: Event,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.number) == (other.at, other.number)
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+/// The queue: by time, and among what happens at once by the order in which it was put in.
+#[derive(Default)]
+pub struct Queue {
+    now: Time,
+    numbers: u64,
+    heap: BinaryHeap<Reverse<Entry>>,
+}
+
+impl Queue {
+    /// The true time.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Something will happen; not in the past.
+    pub fn push(&mut self, at: Time, event: Event) {
+        self.numbers += 1;
+        self.heap.push(Reverse(Entry { at: at.max(self.now), number: self.numbers, event }));
+    }
+
+    /// The next thing, if it comes before `until`; the time is then its time.
+    pub fn pop(&mut self, until: Time) -> Option<Event> {
+        if self.heap.peek().is_none_or(|Reverse(entry)| entry.at >= until) {
+            self.now = self.now.max(until);
+            return None;
+        }
+        let Reverse(entry) = self.heap.pop()?;
+        self.now = entry.at;
+        Some(entry.event)
+    }
+}
