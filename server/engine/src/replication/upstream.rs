@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use quorate_keyspace::{DbIndex, ExpiryMode, Keyspace};
+use quorate_persist::aof::load::{BARRIER, barrier};
 use quorate_persist::rdb::RdbInfo;
 use quorate_replication::follower::{Action, Follower, Introduction, LinkEvent, LinkId, Purpose};
 use quorate_replication::history::{Held, Renamed};
@@ -22,8 +23,6 @@ use crate::{Effect, Refusal, SessionId, SocketName, dispatch};
 
 /// Commands that are cut before the first of them is applied.
 const BATCH: usize = 64;
-/// The argument of the PING that begins a mastership, in front of its epoch.
-const BARRIER: &[u8] = b"quorate-epoch:";
 /// The id of the master's session: no client's, those count from 1.
 const MASTER: SessionId = SessionId(u64::MAX);
 
@@ -463,7 +462,7 @@ impl Core {
     }
 
     fn apply_one(&mut self, keyspace: &mut Keyspace, session: &mut Session, argv: &[&[u8]]) {
-        if let Some(epoch) = barrier(argv) {
+        if let Some(epoch) = barrier(argv).map(Epoch) {
             self.replication.history.enter_epoch(epoch);
             self.replication.version += 1;
             return;
@@ -486,15 +485,6 @@ impl Core {
     pub(super) fn log(&mut self, level: Level, line: String) {
         self.effects.push(Effect::Log(level, line));
     }
-}
-
-/// The epoch that begins here, if the command is a mastership's barrier (I5).
-fn barrier(argv: &[&[u8]]) -> Option<Epoch> {
-    let [name, text] = argv else { return None };
-    if !name.eq_ignore_ascii_case(b"ping") {
-        return None;
-    }
-    std::str::from_utf8(text.strip_prefix(BARRIER)?).ok()?.parse().ok().map(Epoch)
 }
 
 /// The barrier of `epoch`, encoded.

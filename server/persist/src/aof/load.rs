@@ -63,6 +63,18 @@ pub enum AofError {
 /// Where a dataset stands in a replication history, and the epoch of its last write.
 pub type Point = Option<(ReplicationPoint, u64)>;
 
+/// What the PING that begins a mastership in the stream says, in front of its epoch (I5).
+pub const BARRIER: &[u8] = b"quorate-epoch:";
+
+/// The epoch that begins here, if the command is a mastership's barrier.
+pub fn barrier(argv: &[&[u8]]) -> Option<u64> {
+    let [name, text] = argv else { return None };
+    if !name.eq_ignore_ascii_case(b"ping") {
+        return None;
+    }
+    std::str::from_utf8(text.strip_prefix(BARRIER)?).ok()?.parse().ok()
+}
+
 /// Runs one command of a log; an error says why it was refused.
 pub type Run<'a> = &'a mut dyn FnMut(&[&[u8]]) -> Result<(), String>;
 
@@ -102,6 +114,10 @@ pub fn read_commands(input: &mut dyn BufRead, start: u64, point: &mut Point, run
                     db = argv.get(1).and_then(|db| std::str::from_utf8(db).ok()?.parse().ok());
                 } else if !annotated {
                     *point = None;
+                }
+                // Whoever holds what stands behind a barrier holds data of its epoch, also if the log ends before an annotation says so (I4).
+                if let (Some(epoch), Some((_, known))) = (barrier(&argv), point.as_mut()) {
+                    *known = epoch.max(*known);
                 }
                 run(&argv).map_err(|reason| AofError::Refused { offset: at, reason })?;
             }
@@ -342,5 +358,14 @@ mod tests {
         fn any_bytes_are_read_without_a_panic(log in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = read_commands(&mut &log[..], 0, &mut None, &mut |_| Ok(()));
         }
+    }
+
+    /// I4: the log may end between a barrier and the annotation that names its epoch.
+    #[test]
+    fn a_barrier_is_proof_of_its_epoch() {
+        let place = ReplicationPoint { replid: [b'a'; 40], offset: 100, db: 0 };
+        let barrier = b"*2\r\n$4\r\nPING\r\n$15\r\nquorate-epoch:7\r\n";
+        let log = [&annotation(&place, 6)[..], barrier].concat();
+        check(&log, &format!("PING quorate-epoch:7|clean {}|@{}/0/7", log.len(), 100 + barrier.len()));
     }
 }
