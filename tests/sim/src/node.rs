@@ -235,6 +235,8 @@ impl Node {
             }
         };
         let node_id = NodeId::parse(state.node_id.as_bytes()).expect("forty digits");
+        // Perhaps it got there as the process before this one died.
+        self.news.push(News::Kept(state.durable.promised));
         let lease = Arc::new(Mutex::new(Lease::new(self.rng.u64(1..1 << 48))));
         let core = engine.core_mut();
         core.join_group(&self.config.group, node_id, state.durable.clone(), memory, Some(BootId(self.boot)));
