@@ -23,7 +23,7 @@ mod yaml;
 pub use conf::Reader;
 pub use directive::{Apply, Directive, Kind, Support, When};
 pub use error::{ConfigError, SetError};
-pub use sentinel::{AuthConfig, Durability, GroupConfig, Peer, SentinelConfig};
+pub use sentinel::{Ack, AuthConfig, Durability, GroupConfig, Peer, SentinelConfig};
 pub use server::Origin;
 pub use split::{quote, split};
 pub use table::{DIRECTIVES, ServerConfig};

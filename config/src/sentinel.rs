@@ -14,8 +14,19 @@ pub enum Durability {
     /// Redis's own semantics: a write is acknowledged by the master alone.
     #[default]
     Async,
-    /// A write is acknowledged once a majority holds it.
+    /// A write is acknowledged once `copies` nodes hold it.
     Quorum,
+}
+
+/// When a replica acknowledges what it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ack {
+    /// Once it received it.
+    #[default]
+    Receipt,
+    /// Once its disk holds it.
+    Fsync,
 }
 
 /// What a node of a group asks for.
@@ -54,6 +65,12 @@ pub struct GroupConfig {
     pub parallel_syncs: u32,
     /// What it promises.
     pub durability: Durability,
+    /// How many nodes hold a write before `quorum` acknowledges it, the master included; `None`: a majority.
+    pub copies: Option<u32>,
+    /// When a replica acknowledges.
+    pub ack: Ack,
+    /// A reply that `quorum` holds for longer becomes an error, in milliseconds; 0: it waits for ever.
+    pub quorum_timeout_ms: u32,
     /// What its nodes ask for.
     pub auth: AuthConfig,
     /// Secret of its nodes' agents; empty: the sentinel's own.

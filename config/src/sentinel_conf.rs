@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::conf::{self, Line, Reader};
 use crate::error::ConfigError;
-use crate::sentinel::{AuthConfig, Durability, GroupConfig, Peer, SentinelConfig};
+use crate::sentinel::{Ack, AuthConfig, Durability, GroupConfig, Peer, SentinelConfig};
 use crate::sentinel_yaml;
 use crate::server::is_yaml;
 use crate::value::{HostPort, LogLevel};
@@ -126,6 +126,9 @@ impl Draft {
                 | "auth-pass"
                 | "auth-user"
                 | "durability"
+                | "copies"
+                | "ack"
+                | "quorum-timeout"
                 | "secret",
                 [name, _],
             ) => {
@@ -151,6 +154,9 @@ impl Draft {
             failover_timeout_ms: FAILOVER_TIMEOUT_MS,
             parallel_syncs: 1,
             durability: Durability::Async,
+            copies: None,
+            ack: Ack::Receipt,
+            quorum_timeout_ms: 0,
             auth: AuthConfig::default(),
             secret: String::new(),
         });
@@ -197,6 +203,18 @@ fn set_group(group: &mut GroupConfig, option: &str, value: &str) -> Result<(), S
                 _ => return Err("argument(s) must be one of the following: async, quorum".into()),
             }
         }
+        "copies" => {
+            let copies = value.parse().ok().filter(|copies| *copies >= 2);
+            group.copies = Some(copies.ok_or("argument must be at least 2")?);
+        }
+        "ack" => {
+            group.ack = match value {
+                "receipt" => Ack::Receipt,
+                "fsync" => Ack::Fsync,
+                _ => return Err("argument(s) must be one of the following: receipt, fsync".into()),
+            }
+        }
+        "quorum-timeout" => group.quorum_timeout_ms = value.parse().map_err(|_| "argument must be milliseconds")?,
         _ => unreachable!("only options that Draft::sentinel lets through are kept"),
     }
     Ok(())

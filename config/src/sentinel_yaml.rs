@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::error::ConfigError;
-use crate::sentinel::{AuthConfig, Durability, GroupConfig, Peer, SentinelConfig};
+use crate::sentinel::{Ack, AuthConfig, Durability, GroupConfig, Peer, SentinelConfig};
 use crate::sentinel_conf::{Draft, FAILOVER_TIMEOUT_MS, check_group_name, host_port, peer};
 use crate::value::{HostPort, LogLevel};
 
@@ -58,6 +58,11 @@ struct Group {
     parallel_syncs: Option<u32>,
     #[serde(default)]
     durability: Durability,
+    copies: Option<u32>,
+    #[serde(default)]
+    ack: Ack,
+    #[serde(default)]
+    quorum_timeout: u32,
     #[serde(default)]
     auth: AuthConfig,
     #[serde(default)]
@@ -168,6 +173,12 @@ impl Group {
             )?,
             parallel_syncs,
             durability: self.durability,
+            copies: match self.copies {
+                Some(0 | 1) => return Err(("copies", "must be at least 2".to_owned())),
+                copies => copies,
+            },
+            ack: self.ack,
+            quorum_timeout_ms: self.quorum_timeout,
             auth: self.auth.clone(),
             secret: self.secret.clone(),
         })

@@ -1,6 +1,6 @@
 //! A sentinel's configuration through its public door.
 
-use quorate_config::{Durability, HostPort, SentinelConfig};
+use quorate_config::{Ack, Durability, HostPort, SentinelConfig};
 
 fn load(name: &str, text: &str, command_line: &str) -> Result<SentinelConfig, String> {
     let options = quorate_config::split(command_line).expect("a test's words are balanced");
@@ -34,6 +34,9 @@ groups:
     failover-timeout: 10000
     parallel-syncs: 2
     durability: quorum
+    copies: 3
+    ack: fsync
+    quorum-timeout: 2000
     auth: {password: p}
 ";
     let config = load("s.yaml", text, "").unwrap();
@@ -45,6 +48,8 @@ groups:
     assert_eq!((main.quorum, main.down_after_ms, main.failover_timeout_ms), (None, 1000, 180_000));
     assert_eq!(main.nodes, [at("127.0.0.1", 7001), at("127.0.0.1", 7002)]);
     assert_eq!((other.quorum, other.down_after_ms, other.parallel_syncs), (Some(1), 500, 2));
+    assert_eq!((other.copies, other.ack, other.quorum_timeout_ms), (Some(3), Ack::Fsync, 2000));
+    assert_eq!((main.copies, main.ack, main.quorum_timeout_ms), (None, Ack::Receipt, 0));
     assert_eq!((other.durability, other.auth.password.as_str()), (Durability::Quorum, "p"));
     assert_eq!(other.nodes, [at("10.0.0.1", 6379)]);
 }
@@ -65,6 +70,11 @@ fn sentinel_conf_with_options_before_the_monitor_line() {
     let config = load("sentinel.conf", text, "").unwrap();
     let group = &config.groups[0];
     assert_eq!((group.down_after_ms, group.quorum, group.auth.password.as_str()), (2000, Some(2), "p"));
+    let text = "sentinel monitor m h 1 1\nsentinel durability m quorum\nsentinel copies m 2\nsentinel ack m fsync\n\
+                sentinel quorum-timeout m 500\n";
+    let group = &load("s.conf", text, "").unwrap().groups[0];
+    assert_eq!((group.durability, group.copies), (Durability::Quorum, Some(2)));
+    assert_eq!((group.ack, group.quorum_timeout_ms), (Ack::Fsync, 500));
     assert_eq!(load("s.conf", "sentinel monitor m h 1 1", "").unwrap().groups[0].down_after_ms, 30_000);
 }
 
@@ -82,6 +92,11 @@ fn faults_name_the_place_and_the_reason() {
         "s.yaml",
         "groups:\n  - name: m\n",
         "s.yaml: 'groups[0].nodes': a group names its nodes, or at least its master",
+    );
+    refused(
+        "s.yaml",
+        "groups:\n  - name: m\n    master: h:1\n    copies: 1\n",
+        "s.yaml: 'groups[0].copies': must be at least 2",
     );
     refused("s.yaml", "peers: [nohost]\n", "s.yaml: 'peers[0]': 'nohost' is not host:port");
     let fault = load("s.yaml", "dir: x\nprot: 5\n", "").unwrap_err();

@@ -3,6 +3,7 @@
 //! ```text
 //! Join ─> MemberJoined (fresh raft id) committed ─> AddLearner ─> caught up ─> Promote, with Remove of whoever had its address ─> MemberLeft
 //! ```
+//! MemberLeaves by an operator's order ─> Remove ─> MemberLeft
 //! Each arrow is a committed step, and the next one is derived from the registry and the member list alone, so that a new leader goes on
 //! where the last one stopped. The joint change keeps a majority of both the old and the new list at every moment: replacing a dead founder
 //! of three never asks for three of four.
@@ -128,12 +129,13 @@ impl Keeper {
         if !members.outgoing.is_empty() {
             return; // a joint change is still being left
         }
-        match next_step(registry, members) {
+        match next_step(registry, members, self.driver.view().status.id) {
             Some(Step::Change(changes)) => match timeout(STEP, self.driver.change(changes.clone())).await {
                 Ok(Ok(_)) => tracing::info!(?changes, "changed the members"),
                 Ok(Err(why)) => tracing::debug!(?changes, %why, "the members stay as they are"),
                 Err(_) => tracing::debug!(?changes, "no majority changed the members"),
             },
+            Some(Step::HandOver(to)) => drop(self.driver.transfer(to).await),
             Some(Step::Forget(raft_id)) => drop(self.propose(Command::MemberLeft { raft_id }).await),
             None => {}
         }
@@ -153,6 +155,8 @@ impl Keeper {
 enum Step {
     Change(Vec<Change>),
     Forget(RaftId),
+    /// This leader itself was removed: another one takes it out.
+    HandOver(consensus::RaftId),
 }
 
 fn is_member(members: &Members, id: RaftId) -> bool {
@@ -161,7 +165,17 @@ fn is_member(members: &Members, id: RaftId) -> bool {
 }
 
 /// Compares who is registered with who is a member. A promotion is proposed until the learner has caught up; until then it is refused.
-fn next_step(registry: &Registry, members: &Members) -> Option<Step> {
+fn next_step(registry: &Registry, members: &Members, me: consensus::RaftId) -> Option<Step> {
+    if let Some(leaver) = registry.leaving.first().copied() {
+        let id = consensus::RaftId(leaver.0);
+        let heir =
+            members.voters.iter().copied().find(|heir| *heir != me && !registry.leaving.contains(&RaftId(heir.0)));
+        return match (is_member(members, leaver), id == me) {
+            (false, _) => Some(Step::Forget(leaver)),
+            (true, true) => heir.map(Step::HandOver),
+            (true, false) => Some(Step::Change(vec![Change::Remove(id)])),
+        };
+    }
     let outside = |member: &&Member| !is_member(members, member.raft_id);
     if let Some(member) = registry.sentinels.values().find(outside) {
         let replaced = registry.sentinels.values().any(|other| {
@@ -197,6 +211,7 @@ mod tests {
             let raft_id = RaftId(*id);
             let address = format!("h:{port}");
             let resp = address.parse().expect("a key");
+            registry.highest_raft_id = registry.highest_raft_id.max(*id);
             registry.sentinels.insert(raft_id, Member { raft_id, sentinel_id: format!("{id:040}"), address, resp });
         }
         registry
@@ -211,6 +226,7 @@ mod tests {
     fn a_replacement_goes_step_by_step_and_ends() {
         let id = consensus::RaftId;
         let founders = [(1, 11), (2, 12), (3, 13)];
+        let next_step = |registry: &Registry, members: &Members| super::next_step(registry, members, id(1));
         assert_eq!(next_step(&registry(&founders), &members(&[1, 2, 3], &[])), None);
         let joined = [(1, 11), (2, 12), (3, 13), (4, 13)];
         let step = |voters: &[u64], learners: &[u64]| next_step(&registry(&joined), &members(voters, learners));
@@ -225,7 +241,19 @@ mod tests {
     fn a_sentinel_at_a_new_address_replaces_nobody() {
         let joined = registry(&[(1, 11), (2, 12), (3, 13), (4, 14)]);
         let promote = Step::Change(vec![Change::Promote(consensus::RaftId(4))]);
-        assert_eq!(next_step(&joined, &members(&[1, 2, 3], &[4])), Some(promote));
+        assert_eq!(next_step(&joined, &members(&[1, 2, 3], &[4]), consensus::RaftId(1)), Some(promote));
+    }
+
+    /// A removed sentinel is taken out by one that stays.
+    #[test]
+    fn a_removed_sentinel_leaves_raft() {
+        let id = consensus::RaftId;
+        let mut all = registry(&[(1, 11), (2, 12), (3, 13)]);
+        all.leaving.insert(RaftId(3));
+        let remove = Step::Change(vec![Change::Remove(id(3))]);
+        assert_eq!(next_step(&all, &members(&[1, 2, 3], &[]), id(1)), Some(remove));
+        assert_eq!(next_step(&all, &members(&[1, 2, 3], &[]), id(3)), Some(Step::HandOver(id(1))));
+        assert_eq!(next_step(&all, &members(&[1, 2], &[]), id(1)), Some(Step::Forget(RaftId(3))));
     }
 
     /// Two leaders may propose the same fresh id, and a removed member's id must stay spent.

@@ -237,6 +237,9 @@ impl Orders {
         let registry = &view.registry;
         let leaver = registry.sentinels.values().find(|member| member.sentinel_id == sentinel_id);
         let raft_id = leaver.ok_or_else(|| Rejected::NoSuchSentinel(sentinel_id.to_owned()))?.raft_id;
+        if let Some(other) = registry.leaving.iter().find(|id| **id != raft_id) {
+            return Err(Refusal::Conflict(format!("sentinel {} is leaving: one at a time", other.0)));
+        }
         let stay = || registry.sentinels.keys().filter(|id| **id != raft_id);
         let peers = self.peers.get().map(Peers::seen).unwrap_or_default();
         let me = registry::RaftId(view.status.id.0);
@@ -260,7 +263,7 @@ impl Orders {
             self.driver.transfer(quorate_consensus::RaftId(heir.0)).await?;
             return Err(Refusal::NotLeader);
         }
-        Ok(Command::MemberLeft { raft_id })
+        Ok(Command::MemberLeaves { raft_id })
     }
 
     async fn try_once(&self, order: &Order) -> Answer {

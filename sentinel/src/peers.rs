@@ -16,6 +16,7 @@ use std::{
 
 use quorate_consensus::{Outgoing, RaftId};
 use quorate_rpc::v1::{self, peer_client::PeerClient};
+use tokio::sync::Notify;
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
@@ -27,6 +28,8 @@ use crate::{clock::Clock, driver, views::PeerSeen};
 
 /// Metadata key of the cluster's id, on every call but those that precede membership.
 pub const CLUSTER: &str = "quorate-cluster";
+/// Said, with PERMISSION_DENIED, to a sentinel that was removed: it ends when it hears that.
+pub const REMOVED: &str = "that sentinel was removed from the cluster";
 /// The largest message between sentinels: a snapshot of the largest registry, several times over.
 pub const MESSAGE_MOST: usize = 64 << 20;
 /// How long a connection may take; loopback and one data centre need a hundredth.
@@ -102,15 +105,16 @@ struct Shared {
     driver: driver::Handle,
     runtime: tokio::runtime::Handle,
     clock: Clock,
+    removed: Arc<Notify>,
     links: Mutex<BTreeMap<RaftId, link::Link>>,
 }
 
 impl Peers {
-    /// No links yet. `hello` is what each stream begins with. Must be called from the runtime that is to carry the links.
-    pub fn new(hello: v1::PeerHello, badge: Badge, driver: driver::Handle, clock: Clock) -> Self {
+    /// No links yet. `hello` is what each stream begins with; `removed` is told when a peer says that we were. Must be called from the runtime that is to carry the links.
+    pub fn new(hello: v1::PeerHello, badge: Badge, driver: driver::Handle, clock: Clock, removed: Arc<Notify>) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let links = Mutex::default();
-        Self { shared: Arc::new(Shared { hello, badge, driver, runtime, clock, links }) }
+        Self { shared: Arc::new(Shared { hello, badge, driver, runtime, clock, removed, links }) }
     }
 
     /// These are the other members now: opens what is missing, closes what is not wanted or has moved.
@@ -130,7 +134,8 @@ impl Peers {
 
     fn open(&self, id: RaftId, address: &str) -> link::Link {
         let shared = &self.shared;
-        link::Link::open(id, address, &shared.hello, &shared.badge, &shared.driver, shared.clock, &shared.runtime)
+        let way = link::Way { id, address, hello: &shared.hello, badge: &shared.badge };
+        link::Link::open(way, &shared.driver, shared.clock, &shared.removed, &shared.runtime)
     }
 
     fn links(&self) -> std::sync::MutexGuard<'_, BTreeMap<RaftId, link::Link>> {

@@ -81,6 +81,18 @@ impl Plane {
         }
     }
 
+    /// An order for a node of a group; the group afterwards.
+    fn order_node(&self, group: &str, node: &str, command: fn(GroupName, NodeKey) -> Command) -> Outcome<view::Group> {
+        let (plane, name, node) = (self.clone(), group.to_owned(), node.to_owned());
+        async move {
+            let group = plane.known(&name)?;
+            let node = node.parse().map_err(|why| Problem::invalid("node", format!("{why}")))?;
+            plane.order(&name, command(group, node)).await?;
+            plane.group(&name).ok_or_else(|| Problem::no_group(&name))
+        }
+        .boxed()
+    }
+
     async fn order_failover(&self, name: String, order: view::FailoverOrder) -> Result<view::FailoverReport, Problem> {
         let group = self.known(&name)?;
         let bad = |_| Problem::invalid("candidate", "a node is named host:port");
@@ -253,6 +265,23 @@ impl ControlPlane for Plane {
             let changes: Vec<(String, String)> = settings.into_iter().collect();
             plane.order(&name, Command::SetGroup { group, changes }).await?;
             plane.group(&name).ok_or_else(|| Problem::no_group(&name))
+        }
+        .boxed()
+    }
+
+    fn add_node(&self, group: &str, node: &str) -> Outcome<view::Group> {
+        self.order_node(group, node, |group, node| Command::NodeAdded { group, node: NodeSpec { node, tags: vec![] } })
+    }
+
+    fn remove_node(&self, group: &str, node: &str) -> Outcome<view::Group> {
+        self.order_node(group, node, |group, node| Command::NodeRemoved { group, node })
+    }
+
+    fn remove_sentinel(&self, id: &str) -> Outcome<()> {
+        let (plane, sentinel_id) = (self.clone(), id.to_owned());
+        async move {
+            let order = Order::RemoveSentinel { sentinel_id: sentinel_id.clone() };
+            plane.orders.carry_out(order).await.map(drop).map_err(|why| problem(&sentinel_id, why))
         }
         .boxed()
     }

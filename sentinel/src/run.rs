@@ -14,7 +14,7 @@ use std::{
 };
 
 use quorate_api::{auth::Secret, plane::ControlPlane};
-use quorate_config::{Durability, GroupConfig, HostPort, SentinelConfig};
+use quorate_config::{Ack, Durability, GroupConfig, HostPort, SentinelConfig};
 use quorate_consensus::{Config, Limits, RaftId, Role, Timing};
 use quorate_registry as registry;
 use quorate_registry::{Command, GroupName, NodeKey, Registry, Settings, command::NodeSpec};
@@ -71,6 +71,9 @@ pub enum RunError {
     /// The disk failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Its membership is over.
+    #[error("this sentinel was removed from the cluster; to let it join again as a new one, empty its directory")]
+    Removed,
     /// A room ended that never should.
     #[error("{0} ended unexpectedly")]
     Ended(&'static str),
@@ -149,7 +152,9 @@ async fn serve(config: SentinelConfig, limbs: Limbs, quit: impl Future<Output = 
         ended = rooms.join_next() => return Err(ended_room(ended)),
     };
 
-    let peers = furnish(&mut rooms, &config, &plane, &membership, &me, limbs, (doors, desk), wishes)?;
+    let removed = Arc::new(Notify::new());
+    rooms.spawn(room("the membership", watch_membership(handle.clone(), membership.raft_id, removed.clone())));
+    let peers = furnish(&mut rooms, &config, &plane, &membership, &me, limbs, (doors, desk), wishes, &removed)?;
     let raft = Config {
         id: membership.raft_id(),
         boot: u64::from_be_bytes(random()?),
@@ -161,6 +166,11 @@ async fn serve(config: SentinelConfig, limbs: Limbs, quit: impl Future<Output = 
     tokio::select! {
         ended = &mut raft_ended => return ended.unwrap_or(Ok(())).map_err(RunError::Store).and(Err(RunError::Ended("raft"))),
         ended = rooms.join_next() => return Err(ended_room(ended)),
+        () = removed.notified() => {
+            handle.stop().await;
+            let stored = raft_ended.await.unwrap_or(Ok(()));
+            return stored.map_err(RunError::Store).and(Err(RunError::Removed));
+        }
         () = &mut quit => {}
         () = plane.quit.notified() => {}
     }
@@ -181,6 +191,7 @@ fn furnish(
     limbs: Limbs,
     (doors, desk): (Doors, Desk),
     wishes: mpsc::Receiver<Admission>,
+    removed: &Arc<Notify>,
 ) -> Result<Peers, RunError> {
     let secret = Some(config.secret.as_str()).filter(|secret| !secret.is_empty());
     let badge = Badge::new(&config.secret, Some(&membership.cluster_id)).map_err(RunError::Config)?;
@@ -189,7 +200,7 @@ fn furnish(
         raft_id: membership.raft_id,
         sentinel_id: me.sentinel_id.clone(),
     };
-    let peers = Peers::new(hello, badge.clone(), plane.driver.clone(), plane.clock);
+    let peers = Peers::new(hello, badge.clone(), plane.driver.clone(), plane.clock, removed.clone());
     // Set once, here.
     let _ = plane.peers.set(peers.clone());
     let (observer, news) = mpsc::channel(1024);
@@ -323,6 +334,16 @@ async fn bind(host: &str, port: u16) -> Result<TcpListener, RunError> {
     TcpListener::bind(&address).await.map_err(|source| RunError::Listen { address, source })
 }
 
+/// Tells when this sentinel applies its own removal. One that was away hears it from the others: see [`Peers`].
+async fn watch_membership(driver: driver::Handle, me: u64, removed: Arc<Notify>) {
+    let mut view = driver.watch();
+    let gone = view.wait_for(|view| view.registry.is_removed(registry::RaftId(me))).await.map(drop);
+    if gone.is_ok() {
+        removed.notify_one();
+    }
+    std::future::pending().await
+}
+
 /// Keeps a link to every other member.
 async fn link_members(driver: driver::Handle, peers: Peers, membership: Membership) {
     let mut view = driver.watch();
@@ -395,6 +416,12 @@ fn monitor(group: &GroupConfig, sentinels: usize) -> Result<(GroupName, Command)
             Durability::Async => registry::Durability::Async,
             Durability::Quorum => registry::Durability::Quorum,
         },
+        copies: group.copies,
+        ack: match group.ack {
+            Ack::Receipt => registry::Ack::Receipt,
+            Ack::Fsync => registry::Ack::Fsync,
+        },
+        quorum_timeout_ms: group.quorum_timeout_ms,
         auth_user: text(&group.auth.user),
         auth_pass: text(&group.auth.password),
         ..Settings::default()

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use quorate_api::view;
 use quorate_registry::{
-    Group, GroupName, Member, NodeKey, RaftId, Registry, UnixMs,
+    Group, GroupName, Member, NodeId, NodeKey, RaftId, Registry, UnixMs, Voting,
     failover::{Cause, Phase, Stage},
+    model::Membership,
     pulse::Liveness,
     sights::Role,
 };
@@ -84,7 +85,7 @@ impl Scene<'_> {
             name: name.to_string(),
             epoch: group.epoch.0,
             status,
-            durability: if group.stock() { "async" } else { group.settings.durability.as_str() }.to_owned(),
+            durability: group.voting.published().as_str().to_owned(),
             stock: group.stock(),
             master: master_view(name, group),
             nodes,
@@ -93,6 +94,27 @@ impl Scene<'_> {
             failover_timeout_ms: group.settings.failover_timeout_ms,
             parallel_syncs: group.settings.parallel_syncs,
             failover_phase: group.failover.as_ref().map(|f| f.phase.name().to_owned()).unwrap_or_default(),
+            voting: self.voting_view(name, group),
+        }
+    }
+
+    fn voting_view(&self, name: &GroupName, group: &Group) -> view::Voting {
+        let config = group.voting.config();
+        let named = |id: &NodeId| {
+            let node = group.nodes.iter().find(|(_, record)| record.id().as_ref() == Some(id));
+            node.map_or_else(|| id.to_string(), |(key, _)| key.to_string())
+        };
+        let master = self.watch.node(name, &group.master).and_then(|w| w.sight.facts.as_ref());
+        view::Voting {
+            version: config.version,
+            settled: matches!(group.voting, Voting::Settled(_)),
+            wanted: group.settings.durability.as_str().to_owned(),
+            copies: config.copies,
+            voters: config.voters.iter().map(named).collect(),
+            ack: config.ack.as_str().to_owned(),
+            quorum_timeout_ms: config.quorum_timeout_ms,
+            committed_offset: master.map_or(0, |facts| facts.committed.0),
+            lease_ms: master.map_or(0, |facts| ms(facts.lease_left)),
         }
     }
 
@@ -128,6 +150,8 @@ impl Scene<'_> {
             priority: record.identity.as_ref().map_or(100, |i| i.priority),
             tags: record.tags.clone(),
             stock: record.stock(),
+            voter: record.id().is_some_and(|id| group.voting.knows(&id)),
+            leaving: record.membership == Membership::Leaves,
         }
     }
 

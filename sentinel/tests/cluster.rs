@@ -97,6 +97,53 @@ fn an_emptied_founder_joins_as_a_new_member_and_its_old_id_is_gone() {
     });
 }
 
+async fn remove(cluster: &Cluster, asked: usize, id: &str) -> Result<(), tonic::Status> {
+    let request = v1::RemoveSentinelRequest { id: id.into() };
+    cluster.control(asked).await?.remove_sentinel(request).await.map(drop)
+}
+
+/// Raft must not let a member vote again whose membership is over: it hears so, dead or alive, and ends.
+#[test]
+fn a_removed_sentinel_is_gone_everywhere_and_ends() {
+    block_on(async {
+        let mut cluster = Cluster::started(4);
+        cluster.monitored(0, "main").await;
+        until("all links are up", async || {
+            cluster.sentinels(0).await.unwrap_or_default().iter().filter(|sentinel| sentinel.alive).count() == 4
+        })
+        .await;
+        let leader = cluster.leader_place(0).await.expect("somebody committed");
+        let others: Vec<usize> = (0..4).filter(|n| *n != leader).collect();
+        let id_of = async |cluster: &Cluster, n: usize| {
+            let port = cluster.sentinels[n].config.port;
+            let sentinels = cluster.sentinels(others[0]).await.expect("up");
+            sentinels.into_iter().find(|s| s.resp_address.ends_with(&format!(":{port}"))).expect("a member").id
+        };
+        assert_eq!(remove(&cluster, others[0], "nobody").await.expect_err("no such").code(), Code::NotFound);
+
+        // A dead one, once: it hears of it when it comes back.
+        let dead = others[2];
+        let dead_id = id_of(&cluster, dead).await;
+        cluster.stop(dead);
+        remove(&cluster, others[0], &dead_id).await.expect("three of four answer");
+        for n in [leader, others[0], others[1]] {
+            until("it is gone", async || cluster.sentinels(n).await.is_ok_and(|all| all.len() == 3)).await;
+        }
+        cluster.start(dead);
+        let ended = cluster.take_end(dead).expect_err("it was removed");
+        assert!(ended.to_string().starts_with("this sentinel was removed from the cluster"), "{ended}");
+
+        // The leader itself, alive: leadership is handed on first.
+        let leader_id = id_of(&cluster, leader).await;
+        remove(&cluster, others[0], &leader_id).await.expect("three of three answer");
+        let ended = cluster.take_end(leader).expect_err("it was removed");
+        assert!(ended.to_string().starts_with("this sentinel was removed from the cluster"), "{ended}");
+        until("two are left and agree", async || cluster.group(others[1], "main").await.is_ok()).await;
+        let quorum = remove(&cluster, others[0], &id_of(&cluster, others[1]).await).await.expect_err("quorum is 2");
+        assert!(quorum.message().contains("group main needs 2 sentinels"), "{quorum}");
+    });
+}
+
 #[test]
 fn two_emptied_founders_found_nothing_beside_one_that_remembers() {
     block_on(async {

@@ -81,4 +81,19 @@ impl Control for ControlFront {
         let v1::SetGroupRequest { group, settings } = request.into_inner();
         Ok(Response::new(self.0.set(&group, settings.into_iter().collect()).await?.into()))
     }
+
+    async fn add_node(&self, request: Request<v1::NodeRequest>) -> Answer<v1::Group> {
+        let v1::NodeRequest { group, node } = request.get_ref();
+        Ok(Response::new(self.0.add_node(group, node).await?.into()))
+    }
+
+    async fn remove_node(&self, request: Request<v1::NodeRequest>) -> Answer<v1::Group> {
+        let v1::NodeRequest { group, node } = request.get_ref();
+        Ok(Response::new(self.0.remove_node(group, node).await?.into()))
+    }
+
+    async fn remove_sentinel(&self, request: Request<v1::RemoveSentinelRequest>) -> Answer<v1::RemoveSentinelReply> {
+        self.0.remove_sentinel(&request.get_ref().id).await?;
+        Ok(Response::new(v1::RemoveSentinelReply {}))
+    }
 }

@@ -38,6 +38,13 @@ struct Gauges {
     group_up: Family<GroupLabel, Gauge>,
     group_failing_over: Family<GroupLabel, Gauge>,
     group_epoch: Family<GroupLabel, Gauge>,
+    group_quorum: Family<GroupLabel, Gauge>,
+    group_copies: Family<GroupLabel, Gauge>,
+    group_voters: Family<GroupLabel, Gauge>,
+    group_settled: Family<GroupLabel, Gauge>,
+    group_config: Family<GroupLabel, Gauge>,
+    group_committed: Family<GroupLabel, Gauge>,
+    group_lease: Family<GroupLabel, Gauge>,
     node_up: Family<NodeLabel, Gauge>,
     node_offset: Family<NodeLabel, Gauge>,
     node_lag: Family<NodeLabel, Gauge>,
@@ -54,6 +61,13 @@ impl Gauges {
         r.register("group_up", "1 when the group's master answers", self.group_up.clone());
         r.register("group_failing_over", "1 while a failover runs", self.group_failing_over.clone());
         r.register("group_epoch", "The epoch of the present mastership", self.group_epoch.clone());
+        r.register("group_durability_quorum", "1 while durability quorum is in force", self.group_quorum.clone());
+        r.register("group_copies", "Copies of a write before it is acknowledged", self.group_copies.clone());
+        r.register("group_voters", "Nodes whose copy and promise count", self.group_voters.clone());
+        r.register("group_voters_settled", "0 while the voters change", self.group_settled.clone());
+        r.register("group_config_version", "Version of the voting config", self.group_config.clone());
+        r.register("group_committed_offset_bytes", "Held by enough voters up to here", self.group_committed.clone());
+        r.register("group_lease_milliseconds", "What was left of the master's lease", self.group_lease.clone());
         r.register("node_up", "1 when the node answers this sentinel", self.node_up.clone());
         r.register("node_offset_bytes", "Replication offset", self.node_offset.clone());
         r.register("node_lag_bytes", "Bytes behind the master", self.node_lag.clone());
@@ -69,6 +83,14 @@ impl Gauges {
         self.group_up.get_or_create(&label).set((group.status == GroupStatus::Ok).into());
         self.group_failing_over.get_or_create(&label).set((group.status == GroupStatus::Failover).into());
         self.group_epoch.get_or_create(&label).set(saturated(group.epoch));
+        let voting = &group.voting;
+        self.group_quorum.get_or_create(&label).set((group.durability == "quorum").into());
+        self.group_copies.get_or_create(&label).set(voting.copies.into());
+        self.group_voters.get_or_create(&label).set(saturated(voting.voters.len() as u64));
+        self.group_settled.get_or_create(&label).set(voting.settled.into());
+        self.group_config.get_or_create(&label).set(saturated(voting.version));
+        self.group_committed.get_or_create(&label).set(saturated(voting.committed_offset));
+        self.group_lease.get_or_create(&label).set(saturated(voting.lease_ms));
         for node in &group.nodes {
             self.node(&group.name, node);
         }

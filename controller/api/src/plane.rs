@@ -61,4 +61,10 @@ pub trait ControlPlane: Send + Sync + 'static {
     fn remove(&self, group: &str) -> Outcome<()>;
     /// Changes settings of a group; names and values as in sentinel.conf.
     fn set(&self, group: &str, settings: BTreeMap<String, String>) -> Outcome<Group>;
+    /// Lets a node join a group: a learner until it holds the data.
+    fn add_node(&self, group: &str, node: &str) -> Outcome<Group>;
+    /// Has a replica leave its group, dead or alive.
+    fn remove_node(&self, group: &str, node: &str) -> Outcome<Group>;
+    /// Has a sentinel leave, dead or alive; named by its run id.
+    fn remove_sentinel(&self, id: &str) -> Outcome<()>;
 }

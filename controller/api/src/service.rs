@@ -151,12 +151,7 @@ impl Service {
         if order.quorum == 0 {
             return Err(Problem::invalid("quorum", "must be at least 1"));
         }
-        let bad = |node: &&String| {
-            !node
-                .rsplit_once(':')
-                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0))
-        };
-        if let Some(node) = order.nodes.iter().find(bad) {
+        if let Some(node) = order.nodes.iter().find(|node| !is_address(node)) {
             return Err(Problem::invalid("nodes", format!("'{node}' is not host:port")));
         }
         self.plane.monitor(order).await
@@ -177,6 +172,35 @@ impl Service {
         self.plane.set(group, settings).await
     }
 
+    /// Lets a node join a group.
+    pub async fn add_node(&self, group: &str, node: &str) -> Result<Group, Problem> {
+        if !is_address(node) {
+            return Err(Problem::invalid("node", format!("'{node}' is not host:port")));
+        }
+        let found = self.group(group).await?;
+        if found.nodes.iter().any(|known| known.name == node && !known.leaving) {
+            return Err(Problem::Conflict(format!("{node} is a node of group '{group}' already")));
+        }
+        self.plane.add_node(group, node).await
+    }
+
+    /// Has a replica leave its group.
+    pub async fn remove_node(&self, group: &str, node: &str) -> Result<Group, Problem> {
+        if self.node(group, node).await?.role == "master" {
+            return Err(Problem::Conflict(format!("{node} is the master: fail over to another node first")));
+        }
+        self.plane.remove_node(group, node).await
+    }
+
+    /// Has a sentinel leave.
+    pub async fn remove_sentinel(&self, id: &str) -> Result<(), Problem> {
+        self.plane.confirm().await?;
+        if !self.plane.sentinels().iter().any(|sentinel| sentinel.id == id) {
+            return Err(Problem::NotFound { what: "sentinel", name: id.to_owned() });
+        }
+        self.plane.remove_sentinel(id).await
+    }
+
     /// Where this sentinel stands, without asking anyone.
     pub fn standing(&self) -> Standing {
         self.plane.standing()
@@ -191,4 +215,9 @@ impl Service {
     pub fn groups_unconfirmed(&self) -> Vec<Group> {
         self.plane.groups()
     }
+}
+
+/// `host:port`.
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
 }

@@ -38,6 +38,8 @@ pub fn node(port: u16, role: &str) -> Node {
         priority: 100,
         tags: vec![],
         stock: false,
+        voter: true,
+        leaving: false,
     }
 }
 
@@ -56,6 +58,16 @@ pub fn group() -> Group {
         failover_timeout_ms: 10_000,
         parallel_syncs: 1,
         failover_phase: String::new(),
+        voting: Voting {
+            version: 5,
+            settled: true,
+            wanted: "async".into(),
+            copies: 1,
+            voters: vec!["127.0.0.1:7001".into(), "127.0.0.1:7002".into()],
+            ack: "receipt".into(),
+            committed_offset: 90,
+            ..Voting::default()
+        },
     }
 }
 
@@ -136,5 +148,17 @@ impl ControlPlane for FakePlane {
 
     fn set(&self, name: &str, settings: BTreeMap<String, String>) -> Outcome<Group> {
         self.order(format!("set {name} {settings:?}"), group())
+    }
+
+    fn add_node(&self, name: &str, node: &str) -> Outcome<Group> {
+        self.order(format!("add {node} to {name}"), group())
+    }
+
+    fn remove_node(&self, name: &str, node: &str) -> Outcome<Group> {
+        self.order(format!("remove {node} from {name}"), group())
+    }
+
+    fn remove_sentinel(&self, id: &str) -> Outcome<()> {
+        self.order(format!("remove sentinel {id}"), ())
     }
 }

@@ -77,6 +77,33 @@ pub struct Node {
     pub tags: Vec<String>,
     /// A Redis or Valkey node, not one of ours.
     pub stock: bool,
+    /// It counts: its copy toward acknowledged writes, its promise toward a choice. Else it is a learner.
+    pub voter: bool,
+    /// It was removed, and has not given up its vote yet.
+    pub leaving: bool,
+}
+
+/// Who must hold a write before it is acknowledged, and who must promise before a master is chosen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Voting {
+    /// Grows with each change.
+    pub version: u64,
+    /// False while a change is under way: until the master has adopted it, the former config binds too.
+    pub settled: bool,
+    /// `async` or `quorum`, as the operator set it.
+    pub wanted: String,
+    /// How many hold a write before it is acknowledged, the master included; 1 in `async`.
+    pub copies: u32,
+    /// Who counts, as `host:port`; the id of a voter that no node has any more.
+    pub voters: Vec<String>,
+    /// `receipt` or `fsync`: when a replica acknowledges.
+    pub ack: String,
+    /// A reply that is held for longer becomes an error, in milliseconds; 0: it waits for ever.
+    pub quorum_timeout_ms: u32,
+    /// What the master last said: everything up to here is held by enough voters.
+    pub committed_offset: u64,
+    /// What was left of the master's lease then, in milliseconds.
+    pub lease_ms: u64,
 }
 
 /// One group: a dataset with its master and replicas.
@@ -88,7 +115,7 @@ pub struct Group {
     pub epoch: u64,
     /// How it is doing.
     pub status: GroupStatus,
-    /// `async` or `quorum`.
+    /// `async` or `quorum`, as it is in force: never stronger than what the master does.
     pub durability: String,
     /// Does it hold a stock Redis or Valkey node? Such a group is always `async`.
     pub stock: bool,
@@ -106,6 +133,8 @@ pub struct Group {
     pub parallel_syncs: u32,
     /// The phase of the running failover; empty when none runs.
     pub failover_phase: String,
+    /// Who counts, and how many must.
+    pub voting: Voting,
 }
 
 /// One sentinel.
@@ -206,6 +235,8 @@ impl From<Node> for v1::Node {
             priority: n.priority,
             tags: n.tags,
             stock: n.stock,
+            voter: n.voter,
+            leaving: n.leaving,
         }
     }
 }
@@ -225,6 +256,23 @@ impl From<Group> for v1::Group {
             failover_timeout_ms: g.failover_timeout_ms,
             parallel_syncs: g.parallel_syncs,
             failover_phase: g.failover_phase,
+            voting: Some(g.voting.into()),
+        }
+    }
+}
+
+impl From<Voting> for v1::Voting {
+    fn from(v: Voting) -> Self {
+        Self {
+            version: v.version,
+            settled: v.settled,
+            wanted: v.wanted,
+            copies: v.copies,
+            voters: v.voters,
+            ack: v.ack,
+            quorum_timeout_ms: v.quorum_timeout_ms,
+            committed_offset: v.committed_offset,
+            lease_ms: v.lease_ms,
         }
     }
 }

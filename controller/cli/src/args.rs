@@ -32,6 +32,21 @@ pub enum Command {
     Status(Status),
     /// Moves a group's mastership to a replica: writes pause, the replica catches up, none is lost.
     Failover(Failover),
+    /// Changes a group: its settings, its nodes.
+    Group {
+        /// What to change.
+        #[command(subcommand)]
+        change: GroupChange,
+    },
+    /// Lists the sentinels, or takes one out.
+    Sentinels {
+        /// What to do [default: list].
+        #[command(subcommand)]
+        order: Option<SentinelsOrder>,
+        /// Where to ask.
+        #[command(flatten)]
+        api: Api,
+    },
     /// Follows events as they happen.
     Watch(Watch),
     /// Shows what happened, newest last.
@@ -120,6 +135,67 @@ pub struct Failover {
     /// Where to ask.
     #[command(flatten)]
     pub api: Api,
+}
+
+/// What `group` changes.
+#[derive(Subcommand)]
+pub enum GroupChange {
+    /// Changes settings, all or none: durability=quorum copies=2 down-after-milliseconds=500 …
+    Set(GroupSet),
+    /// Lets a node join: a learner until it holds the data, then a voter.
+    AddNode(GroupNode),
+    /// Has a replica leave, dead or alive: its vote first, then the node.
+    RemoveNode(GroupNode),
+}
+
+/// Flags of `group set`.
+#[derive(Args)]
+pub struct GroupSet {
+    /// The group.
+    pub group: String,
+    /// Directives of sentinel.conf with their values.
+    #[arg(required = true, value_name = "NAME=VALUE", value_parser = setting)]
+    pub settings: Vec<(String, String)>,
+    /// Wait for as many seconds until the change is in force; 0: only until it is committed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub wait: u64,
+    /// Where to ask.
+    #[command(flatten)]
+    pub api: Api,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("a setting is NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Flags of `group add-node` and `group remove-node`.
+#[derive(Args)]
+pub struct GroupNode {
+    /// The group.
+    pub group: String,
+    /// The node.
+    #[arg(value_name = "HOST:PORT")]
+    pub node: String,
+    /// Wait for as many seconds until it votes, or is gone; 0: only until the order is committed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub wait: u64,
+    /// Where to ask.
+    #[command(flatten)]
+    pub api: Api,
+}
+
+/// What `sentinels` does.
+#[derive(Subcommand)]
+pub enum SentinelsOrder {
+    /// Lists them.
+    List,
+    /// Takes one out, dead or alive: once, not everywhere. It ends when it hears of that.
+    Remove {
+        /// Its id or the beginning of it, or its host:port.
+        #[arg(value_name = "ID | HOST:PORT")]
+        sentinel: String,
+    },
 }
 
 /// Flags of `watch`.

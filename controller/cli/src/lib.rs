@@ -9,6 +9,7 @@ pub mod args;
 pub mod control;
 pub mod drill;
 pub mod local;
+mod members;
 mod operate;
 pub mod process;
 mod serve;
@@ -73,6 +74,8 @@ pub fn main() -> ExitCode {
         Command::Up(flags) => up::run(&flags),
         Command::Status(flags) => operate::status(&flags),
         Command::Failover(flags) => operate::failover(&flags),
+        Command::Group { change } => members::group(&change),
+        Command::Sentinels { order, api } => members::sentinels(order.as_ref(), &api),
         Command::Watch(flags) => operate::watch(&flags),
         Command::History(flags) => operate::history(&flags),
         Command::Drill(flags) => drill::command(&flags),

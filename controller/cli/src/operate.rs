@@ -19,11 +19,11 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime.expect("a runtime of one thread needs nothing but memory").block_on(future)
 }
 
-fn json(value: &impl Serialize) -> String {
+pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("the API's messages are plain data")
 }
 
-fn finish(result: Result<Outcome, Outcome>) -> Outcome {
+pub(crate) fn finish(result: Result<Outcome, Outcome>) -> Outcome {
     result.unwrap_or_else(|outcome| outcome)
 }
 

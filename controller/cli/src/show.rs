@@ -96,11 +96,12 @@ pub fn group(group: &v1::Group) -> String {
         group.quorum,
         group.down_after_ms,
     );
+    out.push_str(&voting(group));
     if !group.failover_phase.is_empty() {
         let _ = writeln!(out, "  failover: {}", group.failover_phase);
     }
-    let mut table =
-        Table::indented(&["NODE", "ROLE", "SAYS", "HEALTH", "OFFSET", "LAG", "LINK", "PRIORITY", "TAGS"], 2);
+    let heads = ["NODE", "ROLE", "SAYS", "HEALTH", "VOTE", "OFFSET", "LAG", "LINK", "PRIORITY", "TAGS"];
+    let mut table = Table::indented(&heads, 2);
     for node in &group.nodes {
         let link = if node.link_up { ("up".to_owned(), GOOD) } else { ("down".to_owned(), BAD) };
         table.row([
@@ -108,6 +109,7 @@ pub fn group(group: &v1::Group) -> String {
             (node.role.clone(), if node.role == "master" { HEAD } else { PLAIN }),
             cell(if node.reported_role.is_empty() { "-" } else { &node.reported_role }),
             (node.health.clone(), health_style(&node.health)),
+            vote(node),
             cell(node.offset),
             cell(node.lag),
             link,
@@ -116,6 +118,31 @@ pub fn group(group: &v1::Group) -> String {
         ]);
     }
     out + &table.render()
+}
+
+/// Who counts, and how many must.
+fn voting(group: &v1::Group) -> String {
+    let Some(voting) = &group.voting else { return String::new() };
+    let mut out = format!("  config {}  voters {}", voting.version, voting.voters.len());
+    if group.durability == "quorum" {
+        let _ = write!(out, "  copies {}  ack {}  committed {}", voting.copies, voting.ack, voting.committed_offset);
+    }
+    let _ = write!(out, "  lease {} ms", voting.lease_ms);
+    if !voting.settled {
+        let _ = write!(out, "  {WARN}changing{WARN:#}");
+    }
+    if voting.wanted != group.durability {
+        let _ = write!(out, "  {WARN}durability {} is asked for{WARN:#}", voting.wanted);
+    }
+    out + "\n"
+}
+
+fn vote(node: &v1::Node) -> (String, Style) {
+    match (node.voter, node.leaving) {
+        (_, true) => ("leaves".to_owned(), WARN),
+        (true, false) => ("yes".to_owned(), GOOD),
+        (false, false) => ("no".to_owned(), DIM),
+    }
 }
 
 /// The sentinels.

@@ -233,7 +233,12 @@ pub enum Command {
     },
     /// A sentinel became a member, or says a new address.
     MemberJoined(Member),
-    /// A sentinel left.
+    /// An operator removed a sentinel: Raft is to stop counting it.
+    MemberLeaves {
+        /// Who.
+        raft_id: RaftId,
+    },
+    /// A sentinel left: Raft counts it no more.
     MemberLeft {
         /// Who.
         raft_id: RaftId,
@@ -295,7 +300,7 @@ impl Command {
             | Command::Repaired { group, .. }
             | Command::FailoverEnd { group, .. }
             | Command::FailoverAbort { group, .. } => Some(group),
-            Command::MemberJoined(_) | Command::MemberLeft { .. } => None,
+            Command::MemberJoined(_) | Command::MemberLeaves { .. } | Command::MemberLeft { .. } => None,
         }
     }
 }

@@ -4,26 +4,25 @@
 /// What to break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// A failover claims the epoch after the published one, though it may have been claimed before.
+    /// A failover claims the epoch after the published one, though it may have been claimed before, and commands of any epoch
+    /// are taken.
     I1Cas,
-    /// A master is chosen from the last reports, before anybody promised.
-    I2ChooseFirst,
-    /// Priority comes before data.
-    I4Choice,
-    /// One promise is enough.
+    /// A master is chosen from the newest reports, without waiting for R promises.
     I4Promises,
+    /// The least data is chosen, not the greatest.
+    I4Greatest,
     /// A new master is told at once, whatever lease is out.
-    I8NoWait,
+    I8Wait,
     /// A new leader does not wait for what its predecessor may have granted.
     I8NewLeader,
     /// Grants leave before a majority confirmed the leader.
     I8Unconfirmed,
-    /// A change of the voters binds alone from the start.
-    I9Two,
-    /// A change of the voters is published before the master adopted it.
-    I9Published,
-    /// A node that cannot vouch for its data counts and may be chosen.
-    I10Amnesia,
+    /// A change of the voters is settled as soon as it is proposed, whatever the master does.
+    I9Settle,
+    /// While the voters change, promises need satisfy the new config alone.
+    I9Joint,
+    /// A node that cannot vouch for its data counts, votes, and may be chosen.
+    I10Count,
 }
 
 #[cfg(feature = "faults")]

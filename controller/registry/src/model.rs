@@ -27,6 +27,9 @@ pub struct Registry {
     pub groups: BTreeMap<GroupName, Group>,
     /// Every sentinel that is a member.
     pub sentinels: BTreeMap<RaftId, Member>,
+    /// Members that an operator removed and that Raft still counts: forgotten once it does not.
+    #[serde(default)]
+    pub leaving: BTreeSet<RaftId>,
     /// The newest events, oldest first, bounded.
     pub history: History,
     /// The index of the last applied entry; an entry is never applied twice.

@@ -79,7 +79,6 @@ impl VotingConfig {
     /// R: how many voters must promise before a master is chosen. In `async` one must, as in Redis.
     pub fn promises(&self) -> usize {
         match self.durability {
-            Durability::Quorum if is_armed(Fault::I4Promises) => 1,
             Durability::Async => 1,
             Durability::Quorum => self.voters.len() + 1 - self.copies as usize,
         }
@@ -205,7 +204,6 @@ impl Voting {
     pub fn published(&self) -> Durability {
         match self {
             Voting::Settled(config) => config.durability,
-            Voting::Joint { config, .. } if is_armed(Fault::I9Published) => config.durability,
             Voting::Joint { config, previous } => config.durability.min(previous.durability),
         }
     }
@@ -217,7 +215,11 @@ impl Voting {
 
     /// R of every part (I4, I9).
     pub fn is_satisfied(&self, promised: &BTreeSet<NodeId>) -> bool {
-        self.parts().all(|part| part.is_satisfied(promised))
+        if is_armed(Fault::I4Promises) {
+            return true;
+        }
+        let parts = if is_armed(Fault::I9Joint) { 1 } else { 2 };
+        self.parts().take(parts).all(|part| part.is_satisfied(promised))
     }
 
     /// R of every part, when some of those who promised may lack what they acknowledged: those count only if every voter
@@ -247,7 +249,7 @@ impl Voting {
     ) -> Result<&VotingConfig, ConfigError> {
         let Voting::Settled(now) = self else { return Err(ConfigError::UnderWay) };
         let config = now.changed(change, settings, known)?;
-        *self = match is_armed(Fault::I9Two) {
+        *self = match is_armed(Fault::I9Settle) {
             false => Voting::Joint { config, previous: now.clone() },
             true => Voting::Settled(config),
         };

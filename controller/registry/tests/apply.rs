@@ -85,11 +85,14 @@ fn groups_come_and_go() {
             Command::MemberJoined(member(2, 26390)),
             "+sentinel-address-switch master main 127.0.0.1 7001 ip 127.0.0.1 port 26390 for aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         ),
+        (Command::MemberLeaves { raft_id: RaftId(2) }, ""),
+        (Command::MemberLeaves { raft_id: RaftId(2) }, "! nothing to change"),
         (
             Command::MemberLeft { raft_id: RaftId(2) },
             "-sentinel sentinel aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 127.0.0.1 26390 @ main 127.0.0.1 7001",
         ),
-        (Command::MemberLeft { raft_id: RaftId(1) }, "! the last sentinel cannot be removed"),
+        (Command::MemberLeaves { raft_id: RaftId(2) }, "! nothing to change"),
+        (Command::MemberLeaves { raft_id: RaftId(1) }, "! the last sentinel cannot be removed"),
         (
             set(&[("quorum", "1"), ("auth-pass", "secret")]),
             "+set master main 127.0.0.1 7001 quorum 1

@@ -108,6 +108,7 @@ fn view() -> Group {
         failover_timeout_ms: 1,
         parallel_syncs: 1,
         failover_phase: String::new(),
+        voting: Default::default(),
     }
 }
 
@@ -147,6 +148,15 @@ impl ControlPlane for FakeTower {
     }
     fn remove(&self, group: &str) -> Outcome<()> {
         self.order(format!("remove {group}"), || ())
+    }
+    fn add_node(&self, group: &str, node: &str) -> Outcome<Group> {
+        self.order(format!("add {node} to {group}"), view)
+    }
+    fn remove_node(&self, group: &str, node: &str) -> Outcome<Group> {
+        self.order(format!("remove {node} from {group}"), view)
+    }
+    fn remove_sentinel(&self, id: &str) -> Outcome<()> {
+        self.order(format!("remove sentinel {id}"), || ())
     }
     fn set(&self, group: &str, settings: BTreeMap<String, String>) -> Outcome<Group> {
         self.order(format!("set {group} {settings:?}"), view)

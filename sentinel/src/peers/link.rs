@@ -17,14 +17,14 @@ use std::{
 use quorate_consensus::{Outgoing, RaftId};
 use quorate_rpc::v1::{self, raft_envelope::Body};
 use tokio::{
-    sync::mpsc,
+    sync::{Notify, mpsc},
     task::AbortHandle,
     time::{sleep, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::{Badge, QUEUE, client};
+use super::{Badge, QUEUE, REMOVED, client};
 use crate::{clock::Clock, driver, views::PeerSeen};
 
 /// First wait after a break; doubles up to [`BACKOFF_MOST`]. A restarted peer is found again within a heartbeat or two.
@@ -52,14 +52,20 @@ struct State {
     last_up: AtomicU64,
 }
 
+/// Whom a link leads to, and what it says there.
+pub(super) struct Way<'a> {
+    pub id: RaftId,
+    pub address: &'a str,
+    pub hello: &'a v1::PeerHello,
+    pub badge: &'a Badge,
+}
+
 impl Link {
     pub(super) fn open(
-        id: RaftId,
-        address: &str,
-        hello: &v1::PeerHello,
-        badge: &Badge,
+        Way { id, address, hello, badge }: Way<'_>,
         driver: &driver::Handle,
         clock: Clock,
+        removed: &Arc<Notify>,
         runtime: &tokio::runtime::Handle,
     ) -> Self {
         let (queue, messages) = mpsc::channel(QUEUE);
@@ -71,6 +77,7 @@ impl Link {
             badge: badge.clone(),
             driver: driver.clone(),
             clock,
+            removed: removed.clone(),
             state: state.clone(),
             messages,
         };
@@ -104,6 +111,7 @@ struct Run {
     badge: Badge,
     driver: driver::Handle,
     clock: Clock,
+    removed: Arc<Notify>,
     state: Arc<State>,
     messages: mpsc::Receiver<Outgoing>,
 }
@@ -117,6 +125,8 @@ impl Run {
                     tracing::info!(peer = %self.id, address = %self.address, "link up");
                     self.state.up_since.store(self.stamp(), Ordering::Relaxed);
                     let why = self.pump(stream, acks).await;
+                    self.hear(&why);
+                    let why = why.message();
                     self.state.up_since.store(0, Ordering::Relaxed);
                     self.state.last_up.store(self.stamp(), Ordering::Relaxed);
                     tracing::info!(peer = %self.id, address = %self.address, %why, "link down");
@@ -124,6 +134,7 @@ impl Run {
                 }
                 Ok(Err(status)) => {
                     tracing::debug!(peer = %self.id, address = %self.address, %status, "cannot link");
+                    self.hear(&status);
                     if matches!(status.code(), tonic::Code::PermissionDenied | tonic::Code::Unauthenticated) {
                         tracing::warn!(peer = %self.id, address = %self.address, why = status.message(), "a peer refuses this sentinel");
                         backoff = BACKOFF_MOST * 8;
@@ -135,6 +146,13 @@ impl Run {
             self.driver.link_down(self.id);
             sleep(backoff).await;
             backoff = (backoff * 2).min(BACKOFF_MOST);
+        }
+    }
+
+    /// A removed sentinel must not go on asking for votes: it ends.
+    fn hear(&self, status: &Status) {
+        if status.code() == tonic::Code::PermissionDenied && status.message() == REMOVED {
+            self.removed.notify_one();
         }
     }
 
@@ -152,20 +170,20 @@ impl Run {
         &mut self,
         stream: mpsc::Sender<v1::RaftEnvelope>,
         mut acks: tonic::Streaming<v1::RaftAck>,
-    ) -> String {
+    ) -> Status {
         loop {
             tokio::select! {
                 // The other side never sends anything: what comes is the end.
                 ended = acks.message() => match ended {
                     Ok(Some(_)) => {}
-                    Ok(None) => return "closed by the peer".into(),
-                    Err(status) => return status.message().to_owned(),
+                    Ok(None) => return Status::aborted("closed by the peer"),
+                    Err(status) => return status,
                 },
                 message = self.messages.recv() => {
-                    let Some(message) = message else { return "no longer wanted".into() };
+                    let Some(message) = message else { return Status::cancelled("no longer wanted") };
                     let envelope = v1::RaftEnvelope { body: Some(Body::Message(message.bytes)) };
                     if stream.send(envelope).await.is_err() {
-                        return "the stream ended".into();
+                        return Status::aborted("the stream ended");
                     }
                 }
             }

@@ -14,14 +14,14 @@ use quorate_consensus::RaftId;
 use quorate_registry as registry;
 use quorate_rpc::v1::{self, peer_server::Peer, raft_envelope::Body};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::AbortHandle,
     time::timeout,
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::CLUSTER;
+use super::{CLUSTER, REMOVED};
 use crate::{
     driver::{self, Spoiled},
     entry::Standing,
@@ -85,7 +85,7 @@ impl PeerService {
             Some(_) => Err(Status::permission_denied("that raft id belongs to another sentinel")),
             // Not heard of yet, since this sentinel is behind or new; the id is fresh, so nobody else's.
             None if hello.raft_id > registry.highest_raft_id => Ok(RaftId(hello.raft_id)),
-            None => Err(Status::permission_denied("that sentinel was removed from the cluster")),
+            None => Err(Status::permission_denied(REMOVED)),
         }
     }
 
@@ -164,13 +164,21 @@ async fn receive(
     open: mpsc::Sender<Result<v1::RaftAck, Status>>,
 ) {
     let stream = Spoiled::default();
+    let mut view = driver.watch();
     loop {
         let envelope = tokio::select! {
             envelope = messages.message() => envelope,
             () = open.closed() => return,
+            // It may have nothing left to say, and must hear of it all the same.
+            () = removal(&mut view, peer) => {
+                let _ = open.send(Err(Status::permission_denied(REMOVED))).await;
+                return;
+            }
         };
         match envelope {
-            Ok(Some(v1::RaftEnvelope { body: Some(Body::Message(bytes)) })) => driver.step(peer, bytes, &stream).await,
+            Ok(Some(v1::RaftEnvelope { body: Some(Body::Message(bytes)) })) => {
+                driver.step(peer, bytes, &stream).await;
+            }
             Ok(Some(_)) => {
                 let _ = open.send(Err(Status::invalid_argument("only Raft messages follow a hello"))).await;
                 return;
@@ -181,6 +189,14 @@ async fn receive(
             let _ = open.send(Err(Status::invalid_argument("malformed Raft message"))).await;
             return;
         }
+    }
+}
+
+/// Returns once a member was removed.
+async fn removal(view: &mut watch::Receiver<driver::View>, peer: RaftId) {
+    let removed = view.wait_for(|view| view.registry.is_removed(registry::RaftId(peer.0))).await.is_ok();
+    if !removed {
+        std::future::pending().await // the driver ends, and this process with it
     }
 }
 

@@ -108,9 +108,13 @@ impl Cluster {
     /// Waits for a sentinel that ends by itself.
     pub fn take_end(&mut self, n: usize) -> Result<(), RunError> {
         let (quit, thread) = self.sentinels[n].running.take().expect("it runs");
-        let ended = thread.join().expect("it does not panic");
+        let deadline = Instant::now() + PATIENCE;
+        while !thread.is_finished() {
+            assert!(Instant::now() < deadline, "sentinel {n} does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
         drop(quit);
-        ended
+        thread.join().expect("it does not panic")
     }
 
     /// Gives a stopped sentinel an empty directory.

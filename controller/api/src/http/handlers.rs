@@ -108,6 +108,32 @@ pub(super) async fn get_node(State(front): Shared, Path((name, node)): Path<(Str
     Ok(Json(front.service.node(&name, &node).await?))
 }
 
+/// A node joins the group: a learner until it holds the data.
+#[utoipa::path(post, path = "/v1/groups/{name}/nodes/{node}", params(("name" = String, Path), ("node" = String, Path, description = "host:port")), responses(
+    (status = 201, body = Group), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 404, body = ProblemBody),
+    (status = 409, body = ProblemBody), (status = 503, body = ProblemBody)))]
+pub(super) async fn add_node(
+    State(front): Shared,
+    Path((name, node)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<(StatusCode, Json<Group>), Problem> {
+    front.secret.check(&headers)?;
+    Ok((StatusCode::CREATED, Json(front.service.add_node(&name, &node).await?)))
+}
+
+/// A replica leaves the group, dead or alive: its vote first, then the node.
+#[utoipa::path(delete, path = "/v1/groups/{name}/nodes/{node}", params(("name" = String, Path), ("node" = String, Path, description = "host:port")), responses(
+    (status = 200, body = Group), (status = 401, body = ProblemBody), (status = 404, body = ProblemBody),
+    (status = 409, body = ProblemBody), (status = 503, body = ProblemBody)))]
+pub(super) async fn remove_node(
+    State(front): Shared,
+    Path((name, node)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer<Group> {
+    front.secret.check(&headers)?;
+    Ok(Json(front.service.remove_node(&name, &node).await?))
+}
+
 /// Is the node the group's master? 200 when it is and answers, 503 otherwise: for load balancers.
 #[utoipa::path(get, path = "/v1/groups/{name}/nodes/{node}/primary", params(("name" = String, Path), ("node" = String, Path, description = "host:port")), responses(
     (status = 200, body = Node), (status = 404, body = ProblemBody), (status = 503, body = Node)))]
@@ -182,6 +208,20 @@ pub(super) async fn failover(
 #[utoipa::path(get, path = "/v1/sentinels", responses((status = 200, body = Vec<Sentinel>)))]
 pub(super) async fn list_sentinels(State(front): Shared) -> Json<Vec<Sentinel>> {
     Json(front.service.sentinels().0)
+}
+
+/// A sentinel leaves, dead or alive, named by its id. When it comes back it hears so, and ends.
+#[utoipa::path(delete, path = "/v1/sentinels/{id}", params(("id" = String, Path)), responses(
+    (status = 204), (status = 401, body = ProblemBody), (status = 404, body = ProblemBody),
+    (status = 409, body = ProblemBody), (status = 503, body = ProblemBody)))]
+pub(super) async fn remove_sentinel(
+    State(front): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    front.secret.check(&headers)?;
+    front.service.remove_sentinel(&id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// This document.

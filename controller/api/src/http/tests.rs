@@ -88,6 +88,7 @@ async fn bad_input_names_the_field() {
         ("POST /v1/groups", r#"{"name":"a","host":"h","port":0,"quorum":1}"#, 400, "port"),
         ("POST /v1/groups", r#"{"name":"a","host":"h","port":1,"quorum":1,"nodes":["h"]}"#, 400, "nodes"),
         ("PATCH /v1/groups/main", "{}", 400, "settings"),
+        ("POST /v1/groups/main/nodes/nowhere", "", 400, "node"),
         ("GET /v1/groups/main/history?limit=x", "", 400, "limit"),
         ("GET /v1/groups/main/history?limit=1001", "", 400, "limit"),
         ("GET /v1/events?from=-1", "", 400, "from"),
@@ -96,6 +97,10 @@ async fn bad_input_names_the_field() {
     }
     assert!(f.plane.orders.lock().expect("no panic holds it").is_empty(), "nothing of that was ordered");
     f.check("POST /v1/groups/nope/failover", "", 404, &[("/type", json!("not-found"))]).await;
+    f.check("POST /v1/groups/main/nodes/127.0.0.1:7002", "", 409, &[]).await;
+    f.check("DELETE /v1/groups/main/nodes/127.0.0.1:7001", "", 409, &[]).await;
+    f.check("DELETE /v1/groups/main/nodes/127.0.0.1:9", "", 404, &[]).await;
+    f.check("DELETE /v1/sentinels/nobody", "", 404, &[("/detail", json!("no such sentinel: nobody"))]).await;
     f.check("GET /v1/nope", "", 404, &[("/detail", json!("no such route: /v1/nope"))]).await;
     f.check("DELETE /v1/groups", "", 404, &[("/detail", json!("no such route: DELETE /v1/groups"))]).await;
 }
@@ -107,6 +112,10 @@ async fn orders_reach_the_plane() {
     f.check("POST /v1/groups/main/failover", r#"{"candidate":"127.0.0.1:7002","force":true}"#, 200, &[]).await;
     f.check("POST /v1/groups", r#"{"name":"n","host":"h","port":1,"quorum":2,"nodes":["h:2"]}"#, 201, &[]).await;
     f.check("PATCH /v1/groups/main", r#"{"quorum":"1"}"#, 200, &[]).await;
+    f.check("POST /v1/groups/main/nodes/127.0.0.1:7003", "", 201, &[("/voting/version", json!(5))]).await;
+    f.check("DELETE /v1/groups/main/nodes/127.0.0.1:7002", "", 200, &[("/voting/settled", json!(true))]).await;
+    let sentinel = format!("DELETE /v1/sentinels/{}", "b".repeat(40));
+    assert_eq!(f.send(&sentinel, &[], "").await.0, StatusCode::NO_CONTENT);
     assert_eq!(f.send("DELETE /v1/groups/main", &[], "").await.0, StatusCode::NO_CONTENT);
     assert_eq!(
         *f.plane.orders.lock().expect("no panic holds it"),
@@ -115,6 +124,9 @@ async fn orders_reach_the_plane() {
             "failover main Some(\"127.0.0.1:7002\") true",
             "monitor n h:1 2 [\"h:2\"]",
             "set main {\"quorum\": \"1\"}",
+            "add 127.0.0.1:7003 to main",
+            "remove 127.0.0.1:7002 from main",
+            &format!("remove sentinel {}", "b".repeat(40)),
             "remove main",
         ]
     );
@@ -179,7 +191,7 @@ fn the_document_and_the_routes_agree() {
 async fn every_documented_method_is_routed() {
     let f = fixture(Some("s"));
     for (method, path, _) in routes() {
-        let path = path.replace("{name}", "main").replace("{node}", "127.0.0.1:7001");
+        let path = path.replace("{name}", "main").replace("{node}", "127.0.0.1:7001").replace("{id}", "b");
         let (status, _, text) = f.send(&format!("{method} {path}"), &[], "").await;
         assert!(!text.contains("no such route"), "{method} {path}: {status} {text}");
     }
@@ -193,6 +205,9 @@ async fn metrics_show_groups_nodes_and_raft() {
     for line in [
         "quorate_group_up{group=\"main\"} 1",
         "quorate_group_epoch{group=\"main\"} 3",
+        "quorate_group_durability_quorum{group=\"main\"} 0",
+        "quorate_group_voters{group=\"main\"} 2",
+        "quorate_group_committed_offset_bytes{group=\"main\"} 90",
         "quorate_node_offset_bytes{group=\"main\",node=\"127.0.0.1:7002\",role=\"replica\"} 100",
         "quorate_raft_leader 1",
         "# EOF",

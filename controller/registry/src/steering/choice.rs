@@ -103,7 +103,7 @@ impl<'a> Round<'a> {
     }
 
     fn holds_data(facts: &NodeFacts) -> bool {
-        (facts.data_known || is_armed(Fault::I10Amnesia)) && !facts.loading
+        (facts.data_known || is_armed(Fault::I10Count)) && !facts.loading
     }
 
     /// May this node become master? The master of record may stay it whatever its priority; it may not when the operator
@@ -152,8 +152,9 @@ impl<'a> Round<'a> {
         let wanted = self.failover.wanted.as_ref();
         let best = eligible.iter().copied().max_by_key(|(node, facts)| {
             let tie = (Some(*node) == wanted, **node == self.failover.from);
-            let first = Reverse(if is_armed(Fault::I4Choice) { facts.priority } else { 0 });
-            (first, data(facts, stock), tie, Reverse(facts.priority), Reverse(&facts.run_id))
+            let data = data(facts, stock);
+            let least = if is_armed(Fault::I4Greatest) { Some(Reverse(data)) } else { None };
+            (least, data, tie, Reverse(facts.priority), Reverse(&facts.run_id))
         })?;
         if !self.covers(best, &eligible) {
             return None;
@@ -174,7 +175,9 @@ impl<'a> Round<'a> {
         }
         let voters = self.promises.iter().filter(|(_, facts)| Self::holds_data(facts) && may_lead(self.view, facts));
         let greatest = voters.map(|(_, facts)| data(facts, false)).max();
-        let unsurpassed = !self.withholds() || greatest.is_none_or(|greatest| data(best.1, false) >= greatest);
+        let unsurpassed = !self.withholds()
+            || is_armed(Fault::I4Greatest)
+            || greatest.is_none_or(|greatest| data(best.1, false) >= greatest);
         (self.suffice(self.promises) && unsurpassed) || self.suffice(eligible)
     }
 
@@ -220,7 +223,7 @@ fn suffice<'f>(view: View<'_>, holders: impl Iterator<Item = &'f NodeFacts>) -> 
     let voting = &view.group.voting;
     let (mut sure, mut unsure) = (BTreeSet::<NodeId>::new(), BTreeSet::new());
     for facts in holders {
-        let doubted = facts.tail_unsure && voting.withholds() && !is_armed(Fault::I10Amnesia);
+        let doubted = facts.tail_unsure && voting.withholds() && !is_armed(Fault::I10Count);
         let ids = if doubted { &mut unsure } else { &mut sure };
         ids.extend(facts.id());
     }

@@ -90,7 +90,7 @@ impl Hand<'_> {
             || self.promise(failover.epoch, holder).is_some()
             || self.view.facts(holder).is_some_and(|(facts, _)| promised(facts))
             || self.view.is_gone(holder)
-            || is_armed(Fault::I8NoWait)
+            || is_armed(Fault::I8Wait)
     }
 }
 

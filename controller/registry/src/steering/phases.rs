@@ -63,7 +63,7 @@ impl Hand<'_> {
 
     /// The node's report when it promised. A stock node cannot promise; its description stands for it.
     pub(super) fn promise(&self, epoch: Epoch, node: &NodeKey) -> Option<&NodeFacts> {
-        if is_armed(Fault::I2ChooseFirst) {
+        if is_armed(Fault::I4Promises) {
             return self.view.facts(node).map(|(facts, _)| facts);
         }
         let (facts, _) = self.soft.answer(node, epoch, &Order::Promise)?;

@@ -10,6 +10,7 @@ use super::phases::ORDER_LIMIT;
 use super::soft::Kind;
 use super::{Hand, Order};
 use crate::command::Command;
+use crate::faults::{Fault, is_armed};
 use crate::model::{Membership, NodeRecord};
 use crate::names::{NodeId, NodeKey};
 use crate::settings::Durability;
@@ -115,7 +116,7 @@ impl Hand<'_> {
         let record = &group.nodes[node];
         let id = facts.id().filter(|id| record.id().as_ref() == Some(id) && !group.voting.knows(id))?;
         let fresh = !self.view.is_down(node) && self.soft.heard_since_entered(heard_at);
-        let sound = facts.data_known && !facts.loading && facts.epoch == group.epoch;
+        let sound = (facts.data_known || is_armed(Fault::I10Count)) && !facts.loading && facts.epoch == group.epoch;
         let follows = facts.role == Role::Replica && facts.master.as_ref() == Some(&group.master) && facts.link_up;
         let close = facts.replid == master.replid && facts.offset.0.saturating_add(LAG_MOST) >= master.offset.0;
         let leads = *node == group.master && facts.role == Role::Master;
