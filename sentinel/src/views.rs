@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use quorate_api::view;
 use quorate_registry::{
-    Group, GroupName, Member, NodeId, NodeKey, RaftId, Registry, UnixMs, Voting,
+    Group, GroupName, Member, NodeId, NodeKey, RaftId, Registry, UnixMs,
     failover::{Cause, Phase, Stage},
     model::Membership,
     pulse::Liveness,
@@ -107,7 +107,7 @@ impl Scene<'_> {
         let master = self.watch.node(name, &group.master).and_then(|w| w.sight.facts.as_ref());
         view::Voting {
             version: config.version,
-            settled: matches!(group.voting, Voting::Settled(_)),
+            settled: group.is_settled(),
             wanted: group.settings.durability.as_str().to_owned(),
             copies: config.copies,
             voters: config.voters.iter().map(named).collect(),

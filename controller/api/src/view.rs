@@ -88,7 +88,7 @@ pub struct Node {
 pub struct Voting {
     /// Grows with each change.
     pub version: u64,
-    /// False while a change is under way: until the master has adopted it, the former config binds too.
+    /// False while the config is not yet what was asked for, or the master has not adopted it: until the master has adopted it, the former config binds too.
     pub settled: bool,
     /// `async` or `quorum`, as the operator set it.
     pub wanted: String,

@@ -12,6 +12,9 @@ use crate::{Outcome, show};
 /// Between two looks at a change that is under way.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// How long a sentinel that was removed may take to leave.
+const LEAVE_LIMIT: Duration = Duration::from_secs(10);
+
 /// `quorate group …`.
 pub fn group(change: &GroupChange) -> Outcome {
     finish(block_on(async {
@@ -117,7 +120,14 @@ pub fn sentinels(order: Option<&SentinelsOrder>, api: &Api) -> Outcome {
                 })
                 .await?;
         }
-        let reply = list().await?;
+        let mut reply = list().await?;
+        if let Some(SentinelsOrder::Remove { sentinel }) = order {
+            let deadline = Instant::now() + LEAVE_LIMIT;
+            while identify(&reply.sentinels, sentinel).is_ok() && Instant::now() < deadline {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                reply = list().await?;
+            }
+        }
         match api.json {
             true => println!("{}", json(&reply)),
             false => anstream::print!("{}", show::sentinels(&reply)),

@@ -7,7 +7,7 @@ use crate::failover::Phase;
 use crate::model::{Group, MAX_NODES, Membership, NodeRecord};
 use crate::names::{Epoch, GroupName, NodeKey};
 use crate::settings::{Durability, Settings};
-use crate::voting::{COPIES_LEAST, Change};
+use crate::voting::{COPIES_LEAST, Change, Voting};
 
 impl Group {
     /// I9: who counts never changes while promises are collected or a chosen node has not said that it is master.
@@ -34,6 +34,12 @@ impl Group {
             return Err(Rejected::TooFewNodes { copies, nodes });
         }
         Ok(())
+    }
+
+    /// The config is what the settings ask for and the voters can give, and the master has adopted it.
+    pub fn is_settled(&self) -> bool {
+        let Voting::Settled(config) = &self.voting else { return false };
+        config.changed(&Change::Terms, &self.settings, self.known()).is_err()
     }
 
     pub(super) fn add(&mut self, name: &GroupName, spec: NodeSpec, news: &mut News) -> Result<(), Rejected> {

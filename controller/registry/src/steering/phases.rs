@@ -109,6 +109,9 @@ impl Hand<'_> {
         nodes.sort_by_key(|node| **node != failover.from);
         let mut syncing =
             nodes.iter().filter(|node| stages.get(**node) == Some(&Stage::Sent) && !self.view.is_down(node)).count();
+        // A `quorum` master serves nothing before as many follow as writes need: those are no burden to be spread.
+        let needed = group.voting.parts().map(|part| part.copies.saturating_sub(1)).max().unwrap_or_default();
+        let at_once = group.settings.parallel_syncs.max(needed) as usize;
         let mut unsettled = false;
         for node in nodes {
             if stages.get(node) == Some(&Stage::Done) || self.view.is_down(node) {
@@ -117,7 +120,7 @@ impl Hand<'_> {
             let unknown = self.view.facts(node).is_none();
             unsettled |= !unknown || self.elapsed() < UNKNOWN_LIMIT;
             let sent = stages.contains_key(node);
-            if !sent && node != &failover.from && syncing >= group.settings.parallel_syncs as usize {
+            if !sent && node != &failover.from && syncing >= at_once {
                 continue;
             }
             syncing += usize::from(!sent);

@@ -1,7 +1,7 @@
 //! Who votes (I9, I10): learners that have caught up are let in, removed and replaced nodes let out, terms brought in line
 //! with the settings; one step at a time, each settled by the master before the next.
 //!
-//! A node becomes a voter once it is ours, vouches for its data, follows the master in the epoch with its link up, and lacks
+//! A node becomes a voter once it is ours, keeps leases, vouches for its data, follows the master in the epoch with its link up, and lacks
 //! little. It stays one while it is down: only the operator removes a vote, or a node with another id at its address.
 
 use std::time::Duration;
@@ -121,7 +121,8 @@ impl Hand<'_> {
         let close = facts.replid == master.replid && facts.offset.0.saturating_add(LAG_MOST) >= master.offset.0;
         let leads = *node == group.master && facts.role == Role::Master;
         let stays = record.membership == Membership::Stays;
-        (fresh && sound && stays && (leads || (follows && close))).then_some(id)
+        let able = facts.renewal != 0; // a version without leases withholds nothing, and could not settle what it is told
+        (able && fresh && sound && stays && (leads || (follows && close))).then_some(id)
     }
 
     /// A removed node that gave up its vote.
