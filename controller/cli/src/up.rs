@@ -12,7 +12,7 @@ use quorate_rpc::v1;
 
 use crate::args::Up;
 use crate::control::Control;
-use crate::local::{Durability, Group, Kind, Layout, LocalError, settled};
+use crate::local::{Group, Kind, Layout, LocalError, settled};
 use crate::show::{self, Table, cell};
 use crate::{Outcome, operate};
 
@@ -33,11 +33,6 @@ pub fn run(flags: &Up) -> Outcome {
         Ok(found) => found,
         Err(error) => return Outcome::Failed(error.to_string()),
     };
-    if layout.durability == Durability::Quorum {
-        return Outcome::Usage(
-            "--durability quorum is not there yet: this version acknowledges writes as Redis does (async)".into(),
-        );
-    }
     let stop = match stop_flag() {
         Ok(stop) => stop,
         Err(error) => return Outcome::Failed(format!("cannot handle signals: {error}")),
@@ -77,8 +72,15 @@ fn layout(flags: &Up) -> Result<(Layout, bool), LocalError> {
             });
         }
     }
-    let durability = flags.durability.unwrap_or(found.durability);
-    Ok((Layout { durability, ..found }, true))
+    // What is in force is the sentinels' record, and changes while the group runs: `quorate group set`.
+    if let Some(asked) = flags.durability.filter(|asked| *asked != found.durability) {
+        return Err(LocalError::OtherLayout {
+            path: flags.dir.clone(),
+            found: format!("--durability {}", found.durability.as_str()),
+            asked: format!("--durability {}", asked.as_str()),
+        });
+    }
+    Ok((found, true))
 }
 
 /// Set by SIGINT, SIGTERM and SIGHUP.

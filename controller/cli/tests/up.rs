@@ -121,11 +121,18 @@ fn an_unwritable_folder_is_one_line() {
     fails(&mut up(&file.join("data"), &layout(), &[]), 1, "cannot write to");
 }
 
+/// What the command line asks for is in force before `up` says that the group is ready (I9: and is published only then).
 #[test]
-fn a_durability_that_is_not_there_is_one_line() {
-    let dir = tempfile::tempdir().unwrap();
-    fails(&mut up(dir.path(), &layout(), &["--durability", "quorum"]), 2, "--durability quorum is not there yet");
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+fn a_quorum_group_is_ready_once_quorum_is_in_force() {
+    let (dir, layout) = (tempfile::tempdir().unwrap(), layout());
+    let mut running = Running::start(up(dir.path(), &layout, &["--durability", "quorum"]));
+    running.hears("Ctrl-C stops everything", START_WITHIN);
+    let info: String = redis::cmd("INFO").arg("replication").query(&mut connect(layout.port).unwrap()).unwrap();
+    assert!(info.contains("quorate_durability:quorum"), "{info}");
+    running.signal("INT");
+    assert_eq!(running.leaves(), Some(0), "{:?}", running.heard);
+    let line = "holds a group with --durability quorum, not --durability async";
+    fails(&mut up(dir.path(), &layout, &["--durability", "async"]), 1, line);
 }
 
 #[test]

@@ -113,3 +113,41 @@ impl TestGroupWithoutSentinels {
         assert!(killed.is_empty(), "{killed:?} had to be killed");
     }
 }
+
+/// Waits until a durability is in force, as published (I9).
+#[track_caller]
+fn change_durability(api: u16, to: &str) {
+    let (status, body) = http::patch(api, "/v1/groups/main", &json!({"durability": to})).expect("a sentinel answers");
+    assert_eq!(status, 200, "{body}");
+    eventually(SOON, || {
+        let settled = field(api, "/v1/groups/main", "/voting/settled")? == json!(true);
+        let in_force = field(api, "/v1/groups/main", "/durability")?;
+        if settled && in_force == json!(to) { Ok(()) } else { Err(format!("{in_force} is in force")) }
+    });
+}
+
+/// In both directions at run time; what `quorum` acknowledged survives the death of the master that acknowledged it (I3, I4).
+#[test]
+fn durability_changes_while_the_group_runs() {
+    let mut group = TestGroup::start(&program());
+    let master = group.settle();
+    let api = apis(&group)[0];
+    change_durability(api, "quorum");
+    let mut connection = connect(master).expect("the master answers");
+    for index in 0..500 {
+        let pushed: redis::RedisResult<i64> = redis::cmd("RPUSH").arg("list").arg(index).query(&mut connection);
+        assert_eq!(pushed.expect("the master takes writes"), index + 1);
+    }
+    group.group.node_at(master).expect("the group has this node").kill();
+    let heir = eventually(SOON, || match field(api, "/v1/groups/main/master", "/port")?.as_u64() {
+        Some(port) if port != u64::from(master) => Ok(u16::try_from(port).expect("a port")),
+        _ => Err("nobody took over".to_owned()),
+    });
+    let held = eventually(SOON, || {
+        let mut connection = connect(heir).map_err(|error| error.to_string())?;
+        let length: redis::RedisResult<i64> = redis::cmd("LLEN").arg("list").query(&mut connection);
+        length.map_err(|error| error.to_string())
+    });
+    assert_eq!(held, 500, "acknowledged writes were lost\n{}", group.logs());
+    change_durability(api, "async");
+}

@@ -27,6 +27,11 @@ pub fn get(port: u16, path: &str) -> Result<Answer, String> {
     answer(agent().get(format!("http://127.0.0.1:{port}{path}")).call())
 }
 
+/// `PATCH` with a JSON body.
+pub fn patch(port: u16, path: &str, body: &Value) -> Result<Answer, String> {
+    answer(agent().patch(format!("http://127.0.0.1:{port}{path}")).send_json(body))
+}
+
 /// `POST` with a JSON body.
 pub fn post(port: u16, path: &str, body: &Value) -> Result<Answer, String> {
     answer(agent().post(format!("http://127.0.0.1:{port}{path}")).send_json(body))

@@ -17,8 +17,18 @@ pub enum Durability {
     /// Redis's own semantics: the master alone acknowledges a write.
     #[default]
     Async,
-    /// A write is acknowledged once a majority holds it.
+    /// A write is acknowledged once a majority holds it: no failover loses it.
     Quorum,
+}
+
+impl Durability {
+    /// The value as it is written in configuration and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Durability::Async => "async",
+            Durability::Quorum => "quorum",
+        }
+    }
 }
 
 /// The shape of a local group; `group.json` in its folder.
@@ -114,10 +124,6 @@ impl Layout {
     }
 
     pub(super) fn sentinel_config(&self, index: u16) -> String {
-        let durability = match self.durability {
-            Durability::Async => "async",
-            Durability::Quorum => "quorum",
-        };
         format!(
             "# A sentinel of a local group. Written once by quorate; yours to change.\n\
              port: {port}\nbind: 127.0.0.1\ndir: .\npeers: [{peers}]\ngroups:\n  - name: {group}\n    nodes: [{nodes}]\n    \
@@ -127,6 +133,7 @@ impl Layout {
             group = self.name,
             nodes = self.node_addresses().join(", "),
             down_after = self.down_after_ms,
+            durability = self.durability.as_str(),
         )
     }
 }

@@ -43,6 +43,14 @@ pub fn settled(control: &Control, layout: &Layout) -> Result<v1::Group, String> 
     if replicas + 1 < usize::from(layout.nodes) {
         return Err(format!("only {replicas} of {} replicas follow the master", layout.nodes - 1));
     }
+    let voting = group.voting.clone().unwrap_or_default();
+    let voters = voting.voters.len();
+    if !voting.settled || voters < usize::from(layout.nodes) {
+        return Err(format!("{voters} of {} nodes vote", layout.nodes));
+    }
+    if voting.wanted != group.durability {
+        return Err(format!("durability {} is asked for, {} is in force", voting.wanted, group.durability));
+    }
     if group.status != "ok" {
         return Err(format!("the group is in state '{}'", group.status));
     }
