@@ -12,7 +12,7 @@ use crate::failover::{AbortReason, Cause, End, Failover, Next, Phase, Seen, Stag
 use crate::faults::{Fault as Broken, is_armed};
 use crate::model::{Group, Identity, MAX_GROUPS, MAX_NODES, MAX_SENTINELS, Member, NodeRecord, Registry};
 use crate::names::{Epoch, GroupName, NodeKey, RaftId, UnixMs};
-use crate::settings::{SettingError, Settings};
+use crate::settings::{SettingError, Settings, concern_durability};
 use crate::voting::{ConfigError, Voting};
 
 /// Why a command changed nothing. Every sentinel refuses the same commands.
@@ -318,7 +318,9 @@ impl Group {
         for (option, value) in &changes {
             settings.set(option, value)?;
         }
-        self.expect_possible(&settings)?;
+        if concern_durability(&changes) {
+            self.expect_possible(&settings)?;
+        }
         self.lease_ms = self.lease_ms.max(settings.lease_ms());
         self.settings = settings;
         for (option, value) in &changes {

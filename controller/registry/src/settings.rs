@@ -144,6 +144,12 @@ pub const DIRECTIVES: &[&str] = &[
     "master-reboot-down-after-period",
 ];
 
+/// Do these changes concern what a group promises? Only then is it judged whether it can.
+pub(crate) fn concern_durability(changes: &[(String, String)]) -> bool {
+    let concerned = ["durability", "copies", "ack"];
+    changes.iter().any(|(option, _)| concerned.iter().any(|name| option.eq_ignore_ascii_case(name)))
+}
+
 impl Settings {
     /// `down-after-milliseconds` as a duration.
     pub fn down_after(&self) -> Duration {

@@ -10,7 +10,7 @@ use crate::command::Command;
 use crate::failover::Cause;
 use crate::model::Registry;
 use crate::names::{GroupName, NodeKey};
-use crate::settings::{Ack, Durability};
+use crate::settings::{Ack, Durability, concern_durability};
 use crate::sights::{Role, Sights};
 
 /// How the operator wants a failover.
@@ -73,8 +73,8 @@ pub fn request_settings(
     for (option, value) in &changes {
         settings.set(option, value)?;
     }
-    group.expect_possible(&settings)?;
-    if settings.durability == Durability::Quorum {
+    if settings.durability == Durability::Quorum && concern_durability(&changes) {
+        group.expect_possible(&settings)?;
         let view = View { now, name, group, sights };
         let facts = |node: &NodeKey| view.facts(node).map(|(facts, _)| facts).filter(|facts| !facts.stock());
         let known = || group.nodes.keys().filter_map(|node| Some((node, facts(node)?)));

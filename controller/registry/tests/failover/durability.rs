@@ -92,6 +92,17 @@ fn what_cannot_be_given_is_refused() {
     );
 }
 
+/// What a group promises is judged when it is changed, not whenever anything is.
+#[test]
+fn other_settings_are_not_held_up() {
+    let settings = Settings { copies: Some(5), ..quorum() };
+    let mut world = World::new(16, 3, settings, false);
+    world.run_until("it serves", SOON * 5, |w| w.calm() && w.voters() == 3);
+    assert_eq!(world.published(), Durability::Async, "three nodes cannot hold five copies");
+    set(&mut world, &[("down-after-milliseconds", "700")]).expect("nothing to do with it");
+    assert!(set(&mut world, &[("ack", "fsync")]).is_err());
+}
+
 /// I9: until the master has the new config's copies of everything, both bind and the weaker is published.
 #[test]
 fn a_change_that_cannot_settle_is_not_published_and_can_be_turned_back() {
