@@ -28,19 +28,6 @@ fn prove(arguments: &[&str]) -> Option<(i32, String)> {
     Some((status.code().unwrap_or(-1), said))
 }
 
-/// A run in which nothing is lost, nothing is out of order, and the group recovers after every round.
-#[track_caller]
-fn clean(arguments: &[&str]) {
-    if let Some((code, said)) = prove(arguments) {
-        assert_eq!(code, 0, "{said}");
-    }
-}
-
-#[test]
-fn a_handover_under_load_loses_nothing() {
-    clean(&["--minutes", "0.3", "--durability", "async", "--faults", "handover", "--seed", "1"]);
-}
-
 /// A harness that sees no loss where there is one proves nothing.
 #[test]
 fn what_redis_loses_in_a_partition_is_seen() {

@@ -85,7 +85,9 @@ impl Proxy {
 }
 
 fn serve(listener: &TcpListener, host: Host, stranger: Host, links: &Arc<Links>) {
-    for caller in listener.incoming().map_while(Result::ok) {
+    for caller in listener.incoming() {
+        // One that went away before it was taken is none.
+        let Ok(caller) = caller else { continue };
         let links = Arc::clone(links);
         std::thread::spawn(move || {
             // A connection that cannot be forwarded is closed by being dropped; its caller sees that.
