@@ -28,6 +28,27 @@ fn prove(arguments: &[&str]) -> Option<(i32, String)> {
     Some((status.code().unwrap_or(-1), said))
 }
 
+/// A run in which nothing is lost, nothing is out of order, and the group recovers after every round.
+#[track_caller]
+fn clean(arguments: &[&str]) {
+    if let Some((code, said)) = prove(arguments) {
+        assert_eq!(code, 0, "{said}");
+    }
+}
+
+/// Everything that is acknowledged is still there, in order, and reads never go back, whatever is broken.
+#[test]
+fn a_quorum_group_loses_nothing() {
+    clean(&["--minutes", "1.5", "--durability", "quorum", "--seed", "1"]);
+}
+
+/// With `ack: fsync` the promise holds when every process is killed at once and no disk keeps what was not synced.
+#[test]
+fn a_quorum_on_disks_survives_the_loss_of_power() {
+    let faults = "power-loss,kill,restart,isolate,slow-disk";
+    clean(&["--minutes", "0.7", "--durability", "quorum", "--ack", "fsync", "--faults", faults, "--seed", "2"]);
+}
+
 /// A harness that sees no loss where there is one proves nothing.
 #[test]
 fn what_redis_loses_in_a_partition_is_seen() {
