@@ -1,10 +1,12 @@
 //! Data structures under the keyspace. The only room that may hold `unsafe`.
 //!
 //! Two kinds of structures live here. The compact ones (`listpack`, `intset`, `quicklist`) keep Redis's formats byte for
-//! byte, so that an RDB file takes their bytes verbatim. The fast ones (`table`, `entry`, `skiplist`) are this project's own.
+//! byte, so that an RDB file takes their bytes verbatim. The fast ones (`table`, `entry`, `skiplist`) are this project's own. What is
+//! small and many lies in `blocks`.
 //! Nothing here knows of keys' types, clocks or commands; randomness is an argument.
 #![allow(unsafe_code)]
 
+mod blocks;
 pub mod compact;
 pub mod counting;
 pub mod crc64;

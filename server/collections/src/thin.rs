@@ -2,8 +2,8 @@
 //!
 //! The first word of the allocation, 32 bits, little-endian, is the count of all bytes, itself included, with `MARK` added. Safe code
 //! reaches only what follows it, so it is always true. The room of the allocation is a function of the count, which is why it
-//! needs no place of its own: whoever grows byte by byte moves four times a doubling.
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error, realloc};
+//! needs no place of its own.
+use crate::blocks;
 use std::ptr::NonNull;
 
 /// Bytes of the count.
@@ -27,10 +27,9 @@ unsafe impl<const MARK: u32> Sync for Thin<MARK> {}
 impl<const MARK: u32> Thin<MARK> {
     /// `len` bytes, the count and then zeros. Panics where `resize` does.
     pub fn new(len: usize) -> Self {
-        let layout = layout(check(len));
-        // SAFETY: the layout is never empty.
-        let at = unsafe { alloc_zeroed(layout) };
-        let mut thin = Thin { at: NonNull::new(at).unwrap_or_else(|| handle_alloc_error(layout)) };
+        let mut thin = Thin { at: blocks::take(check(len)) };
+        // SAFETY: the block has so many bytes.
+        unsafe { thin.at.as_ptr().write_bytes(0, len) };
         thin.state(len);
         thin
     }
@@ -45,7 +44,7 @@ impl<const MARK: u32> Thin<MARK> {
 
     /// Bytes of the allocation.
     pub fn room(&self) -> usize {
-        room(self.len())
+        blocks::room(self.len())
     }
 
     /// All bytes, the count included.
@@ -65,15 +64,11 @@ impl<const MARK: u32> Thin<MARK> {
 
     /// Cuts off the last bytes, or appends zeros. Panics above [`LEN_MAX`]: callers keep these bytes far shorter.
     pub fn resize(&mut self, len: usize) {
-        let (before, old) = (self.len(), layout(self.len()));
-        let new = layout(check(len));
-        // SAFETY: `old` is this allocation's layout; the first `before` bytes survive a realloc that does not cut them off, and what
-        // is appended is zeroed before anybody sees it.
+        let before = self.len();
+        // SAFETY: the block has this length; the first `before` bytes survive unless they are cut off, and what is appended is zeroed
+        // before anybody sees it.
         unsafe {
-            if new.size() != old.size() {
-                let at = realloc(self.at.as_ptr(), old, new.size());
-                self.at = NonNull::new(at).unwrap_or_else(|| handle_alloc_error(new));
-            }
+            self.at = blocks::resize(self.at, before, check(len));
             if len > before {
                 self.at.as_ptr().add(before).write_bytes(0, len - before);
             }
@@ -89,8 +84,8 @@ impl<const MARK: u32> Thin<MARK> {
 
 impl<const MARK: u32> Drop for Thin<MARK> {
     fn drop(&mut self) {
-        // SAFETY: allocated with this layout, and never used again.
-        unsafe { dealloc(self.at.as_ptr(), layout(self.len())) };
+        // SAFETY: taken with this length, and never used again.
+        unsafe { blocks::give(self.at, self.len()) };
     }
 }
 
@@ -107,33 +102,10 @@ fn check(len: usize) -> usize {
     len
 }
 
-fn layout(len: usize) -> Layout {
-    Layout::from_size_align(room(len), 8).expect("2 GB fit the address space")
-}
-
-/// The room for so many bytes: what the allocator would round them up to anyway. Source: mimalloc's size classes, 16 bytes apart up to
-/// 64 and then four to a doubling.
-fn room(len: usize) -> usize {
-    match len {
-        0..=8 => 8,
-        9..=64 => len.next_multiple_of(16),
-        _ => len.next_multiple_of(1 << ((len - 1).ilog2() - 2)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn rooms_are_the_allocators_classes() {
-        for (len, expected) in
-            [(4, 8), (8, 8), (9, 16), (17, 32), (64, 64), (65, 80), (128, 128), (129, 160), (8192, 8192), (8193, 10240)]
-        {
-            assert_eq!(room(len), expected, "{len}");
-        }
-    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(60))]
