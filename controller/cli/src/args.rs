@@ -256,6 +256,9 @@ pub struct Drill {
     /// The group's down-after-milliseconds.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(50..))]
     pub down_after: u64,
+    /// What an acknowledged write means.
+    #[arg(long, value_enum, default_value_t = Durability::Async)]
+    pub durability: Durability,
     /// Folder for the drill's group [default: a temporary one, removed afterwards].
     #[arg(long)]
     pub dir: Option<PathBuf>,

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::args::{Drill, Fault};
 use crate::control::Control;
-use crate::local::{Group, Layout, LocalError};
+use crate::local::{Durability, Group, Layout, LocalError};
 use crate::{Outcome, operate};
 
 pub use ports::free_layout;
@@ -47,6 +47,8 @@ pub struct Plan {
     pub rate: u32,
     /// The group's down-after.
     pub down_after_ms: u64,
+    /// What the group promises.
+    pub durability: Durability,
     /// Sentinels.
     pub sentinels: u16,
     /// Folder for the groups; a temporary one if absent, removed if all went well.
@@ -80,6 +82,7 @@ pub fn command(flags: &Drill) -> Outcome {
         rounds: flags.rounds,
         rate: flags.rate,
         down_after_ms: flags.down_after,
+        durability: flags.durability,
         sentinels: 3,
         dir: flags.dir.clone(),
         program,
@@ -116,7 +119,7 @@ pub fn run(plan: &Plan, said: &mut dyn FnMut(&str)) -> Result<Report, DrillError
         // What is left over is in the system's temporary folder, which the system clears.
         let _: std::io::Result<()> = std::fs::remove_dir_all(&root);
     }
-    Ok(Report { down_after_ms: plan.down_after_ms, rate: plan.rate, faults })
+    Ok(Report { down_after_ms: plan.down_after_ms, durability: plan.durability.as_str(), rate: plan.rate, faults })
 }
 
 fn drill(
@@ -129,6 +132,7 @@ fn drill(
     let layout = Layout {
         sentinels: plan.sentinels,
         down_after_ms: plan.down_after_ms,
+        durability: plan.durability,
         behind_proxy,
         ..ports::free_layout().ok_or_else(|| DrillError::Other("no free ports were found".into()))?
     };

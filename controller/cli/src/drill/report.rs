@@ -110,6 +110,8 @@ impl FaultReport {
 pub struct Report {
     /// The group's down-after.
     pub down_after_ms: u64,
+    /// What the group promised.
+    pub durability: &'static str,
     /// Writes a second.
     pub rate: u32,
     /// Each fault.
@@ -154,8 +156,9 @@ impl Report {
         }
         format!(
             "\n{}\nRECOVERY: from the fault to the first acknowledged write at the new master. GAP: the longest time without one. \
-             Medians first; {} writes/s, down-after {} ms.\n",
+             Medians first; durability {}, {} writes/s, down-after {} ms.\n",
             table.render(),
+            self.durability,
             self.rate,
             self.down_after_ms,
         )
