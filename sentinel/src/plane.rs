@@ -13,7 +13,9 @@ use quorate_api::{
     view,
 };
 use quorate_registry::{
-    Command, Epoch, Group, GroupName, NodeKey, RaftId, Settings, command::NodeSpec, failover::Phase,
+    Command, Epoch, Group, GroupName, NodeKey, RaftId, Settings,
+    command::NodeSpec,
+    failover::{Cause, Failover, Phase},
 };
 use tokio::{
     sync::{Notify, broadcast},
@@ -123,9 +125,11 @@ impl Plane {
                 let paused = paused_at.map_or(Duration::ZERO, |since| now.saturating_sub(since));
                 return Ok(report(name, group, now.saturating_sub(began), paused));
             }
-            match group.failover.as_ref().filter(|failover| failover.epoch == epoch).map(|failover| &failover.phase) {
+            match group.failover.as_ref().filter(|failover| failover.epoch == epoch) {
                 None => return Err(Problem::Aborted { group: name.to_string(), reason: self.why_aborted(name) }),
-                Some(Phase::Pausing { .. } | Phase::CatchingUp { .. }) => drop(paused_at.get_or_insert(now)),
+                Some(Failover { phase: Phase::Collecting, cause: Cause::Planned, .. }) => {
+                    paused_at.get_or_insert(now);
+                }
                 Some(_) => {}
             }
             if view.changed().await.is_err() {

@@ -274,7 +274,6 @@ impl Group {
             Command::FailoverBegin { expected, floor, cause, wanted, .. } => {
                 self.begin(name, expected, floor, cause, wanted, news)
             }
-            Command::Paused { epoch, replid, offset, .. } => self.go_on(epoch, Seen::Paused { replid, offset }),
             Command::CaughtUp { epoch, .. } => self.go_on(epoch, Seen::CaughtUp),
             Command::Chosen { epoch, candidate, ground, .. } => self.choose(name, epoch, candidate, ground, news),
             Command::Promoted { epoch, .. } => self.promoted(name, epoch, news),
@@ -393,7 +392,7 @@ impl Group {
         }
         let phase = match (cause, &wanted) {
             (Cause::Planned, None) => return Err(Rejected::NoGoodReplica),
-            (Cause::Planned, Some(candidate)) => Phase::Pausing { candidate: candidate.clone() },
+            (Cause::Planned, Some(candidate)) => Phase::CatchingUp { candidate: candidate.clone() },
             _ => Phase::Collecting,
         };
         if let Cause::Down { votes } = cause

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failover::{AbortReason, Cause, End, Stage};
 use crate::model::{Identity, Member};
-use crate::names::{Epoch, GroupName, NodeKey, Offset, RaftId, UnixMs};
+use crate::names::{Epoch, GroupName, NodeKey, RaftId, UnixMs};
 use crate::settings::Settings;
 use crate::voting::Change;
 
@@ -154,18 +154,7 @@ pub enum Command {
         /// The operator's candidate; in a handover always present.
         wanted: Option<NodeKey>,
     },
-    /// Handover: the old master stopped writes at this offset.
-    Paused {
-        /// The group.
-        group: GroupName,
-        /// The failover's epoch.
-        epoch: Epoch,
-        /// The history that the offset counts in.
-        replid: String,
-        /// No write passes it until the pause ends.
-        offset: Offset,
-    },
-    /// Handover: the candidate holds everything up to the pause.
+    /// Handover: the candidate is close to the master.
     CaughtUp {
         /// The group.
         group: GroupName,
@@ -292,7 +281,6 @@ impl Command {
             | Command::MasterDown { group, .. }
             | Command::MasterUp { group, .. }
             | Command::FailoverBegin { group, .. }
-            | Command::Paused { group, .. }
             | Command::CaughtUp { group, .. }
             | Command::Chosen { group, .. }
             | Command::Promoted { group, .. }

@@ -6,18 +6,19 @@
 //!  FailoverBegin                       FailoverBegin
 //!  (planned: the master answers)       (down, forced, restarted, founding, barred)
 //!        │                                   │
-//!        ▼                                   │
-//!     Pausing ──Paused──▶ CatchingUp ─CaughtUp─▶ Collecting ──Chosen──▶ Promoting ──Promoted──▶ Reconfiguring ──FailoverEnd──▶ ∎
-//!        │                     │             │                   │                         ↺ Reconfigured
-//!        └─────────────────────┴─FailoverAbort─────┴───────────────────┘
+//!        ▼                                   ▼
+//!    CatchingUp ────────CaughtUp───────▶ Collecting ──Chosen──▶ Promoting ──Promoted──▶ Reconfiguring ──FailoverEnd──▶ ∎
+//!        │                                   │                     │                         ↺ Reconfigured
+//!        └──────────────FailoverAbort────────┴─────────────────────┘
 //!                              ▼
 //!                              ∎ (the claimed epoch is spent)
 //! ```
 //!
-//! - Pausing: the old master stops writes and says at which offset.
-//! - CatchingUp: the candidate gets to that offset.
-//! - Collecting: promises of the claimed epoch are collected *before* anyone is chosen (I2, I4). From here on the old
-//!   master may be fenced, so a handover that fails here chooses the old master again, in the claimed epoch.
+//! - CatchingUp: the candidate gets close to the master, which goes on writing.
+//! - Collecting: in a handover the master stops writes and the candidate gets to where it stopped; up to here it can be given
+//!   up. Then promises of the claimed epoch are collected *before* anyone is chosen (I2, I4): the old master may be fenced,
+//!   so a handover that fails now chooses the old master again, in the claimed epoch. Nothing is committed between the
+//!   master's last write and the choice: clients wait meanwhile, and where the master stopped is known best from its promise.
 //! - Promoting: `Chosen` was the compare-and-set. The candidate is told, and it alone, until it says that it is master; if
 //!   it cannot, the epoch is spent and the next failover claims a higher one.
 //! - Reconfiguring: the new master is published; the other nodes are pointed at it, `parallel-syncs` at a time.
@@ -26,7 +27,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{Epoch, NodeKey, Offset, UnixMs};
+use crate::names::{Epoch, NodeKey, UnixMs};
 
 /// A running failover.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,21 +69,12 @@ pub enum Cause {
 /// How far a failover is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Phase {
-    /// Handover: the master is asked to stop writes.
-    Pausing {
-        /// Who takes over.
-        candidate: NodeKey,
-    },
-    /// Handover: the candidate is getting to the offset at which the master stopped.
+    /// Handover: the candidate is getting close to the master.
     CatchingUp {
         /// Who takes over.
         candidate: NodeKey,
-        /// The history that the offset counts in.
-        replid: String,
-        /// Where the master stopped.
-        offset: Offset,
     },
-    /// Promises are collected.
+    /// Handover: the master stops writes. Then promises are collected.
     Collecting,
     /// The candidate is being told that it is master.
     Promoting {
@@ -132,14 +124,7 @@ pub enum AbortReason {
 /// What was committed about a running failover.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
-    /// The master stopped writes.
-    Paused {
-        /// The history that the offset counts in.
-        replid: String,
-        /// Where it stopped.
-        offset: Offset,
-    },
-    /// The candidate holds that offset.
+    /// The candidate is close to the master.
     CaughtUp,
     /// Promises were collected and this node chosen.
     Chosen(NodeKey),
@@ -168,9 +153,6 @@ impl Phase {
     /// The phase after something was committed; `None` when no arrow leads there, so that the command is refused.
     pub fn step(self, seen: Seen) -> Option<Next> {
         let phase = match (self, seen) {
-            (Phase::Pausing { candidate }, Seen::Paused { replid, offset }) => {
-                Phase::CatchingUp { candidate, replid, offset }
-            }
             (Phase::CatchingUp { .. }, Seen::CaughtUp) => Phase::Collecting,
             (Phase::Collecting, Seen::Chosen(candidate)) => Phase::Promoting { candidate },
             (Phase::Promoting { .. }, Seen::Promoted) => Phase::Reconfiguring { stages: BTreeMap::new() },
@@ -182,16 +164,11 @@ impl Phase {
                 Phase::Reconfiguring { stages }
             }
             (Phase::Reconfiguring { .. }, Seen::Ended(end)) => return Some(Next::Over(end)),
+            (Phase::CatchingUp { .. } | Phase::Collecting | Phase::Promoting { .. }, Seen::Aborted(reason)) => {
+                return Some(Next::Aborted(reason));
+            }
             (
-                Phase::Pausing { .. } | Phase::CatchingUp { .. } | Phase::Collecting | Phase::Promoting { .. },
-                Seen::Aborted(reason),
-            ) => return Some(Next::Aborted(reason)),
-            (
-                Phase::Pausing { .. }
-                | Phase::CatchingUp { .. }
-                | Phase::Collecting
-                | Phase::Promoting { .. }
-                | Phase::Reconfiguring { .. },
+                Phase::CatchingUp { .. } | Phase::Collecting | Phase::Promoting { .. } | Phase::Reconfiguring { .. },
                 _,
             ) => return None,
         };
@@ -201,7 +178,7 @@ impl Phase {
     /// The phase under Sentinel's name, for the `failover-state` field.
     pub fn sentinel_state(&self) -> &'static str {
         match self {
-            Phase::Pausing { .. } | Phase::CatchingUp { .. } => "wait_start",
+            Phase::CatchingUp { .. } => "wait_start",
             Phase::Collecting => "select_slave",
             Phase::Promoting { .. } => "wait_promotion",
             Phase::Reconfiguring { .. } => "reconf_slaves",
@@ -211,7 +188,6 @@ impl Phase {
     /// The phase under its own name, for the API.
     pub fn name(&self) -> &'static str {
         match self {
-            Phase::Pausing { .. } => "pausing",
             Phase::CatchingUp { .. } => "catching-up",
             Phase::Collecting => "collecting",
             Phase::Promoting { .. } => "promoting",

@@ -177,10 +177,7 @@ impl Steering {
             match &group.failover {
                 None => hand.quiet(),
                 Some(failover) => match &failover.phase {
-                    Phase::Pausing { candidate } => hand.pausing(failover, candidate),
-                    Phase::CatchingUp { candidate, replid, offset } => {
-                        hand.catching_up(failover, candidate, replid, *offset)
-                    }
+                    Phase::CatchingUp { candidate } => hand.catching_up(failover, candidate),
                     Phase::Collecting => hand.collecting(failover),
                     Phase::Promoting { candidate } => hand.promoting(failover, candidate),
                     Phase::Reconfiguring { stages } => hand.reconfiguring(failover, stages),

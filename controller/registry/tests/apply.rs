@@ -7,7 +7,7 @@ use quorate_registry::command::{Fault, Ground, NodeSpec};
 use quorate_registry::event::{HISTORY_LEN, sdown, sdown_over};
 use quorate_registry::failover::{AbortReason, Cause, End, Stage};
 use quorate_registry::{
-    Command, Entry, Epoch, GroupName, Identity, Member, NodeKey, Offset, RaftId, Registry, Settings, UnixMs,
+    Command, Entry, Epoch, GroupName, Identity, Member, NodeKey, RaftId, Registry, Settings, UnixMs,
 };
 
 fn name() -> GroupName {
@@ -229,8 +229,8 @@ fn a_handover_given_up_and_one_that_ends_late() {
         (planned(None), "! No suitable replica to promote"),
         (planned(Some(1)), "! no such replica: 127.0.0.1:7001"),
         (planned(Some(2)), &format!("+new-epoch 7\n{tried}")),
+        (Command::CaughtUp { group: name(), epoch: Epoch(7) }, ""),
         (Command::CaughtUp { group: name(), epoch: Epoch(7) }, "! the failover is not in a phase for that"),
-        (Command::Paused { group: name(), epoch: Epoch(7), replid: "r".into(), offset: Offset(5) }, ""),
         (abort(7, AbortReason::CandidateTimeout), "-failover-abort-slave-timeout master main 127.0.0.1 7001"),
         (begin(0, 0, Cause::Forced, None), &format!("+new-epoch 8\n{tried}")),
         (abort(7, AbortReason::NoGoodReplica), "! the group's epoch is 8, not 7"),
@@ -283,8 +283,7 @@ fn shaped(registry: &Registry, (kind, skew, node, detail): (u8, u64, u16, u8)) -
             let floor = Epoch(u64::from(detail));
             Command::FailoverBegin { group, expected, floor, cause: cause[usize::from(detail)], wanted }
         }
-        5 => Command::Paused { group, epoch, replid: "r".into(), offset: Offset(1) },
-        6 => Command::CaughtUp { group, epoch },
+        5 | 6 => Command::CaughtUp { group, epoch },
         7 => Command::Chosen { group, epoch, candidate: node, ground: Ground::Promises },
         8 => Command::Promoted { group, epoch },
         9 => Command::Reconfigured { group, epoch, node, stage: Stage::Done },

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::choice::{self, Decision, PATIENCE};
+use super::handover::Readiness;
 use super::soft::Kind;
 use super::{Hand, Order};
 use crate::command::Command;
@@ -22,14 +23,16 @@ const PROMOTE_LIMIT: Duration = Duration::from_secs(5);
 const UNKNOWN_LIMIT: Duration = Duration::from_secs(1);
 
 impl Hand<'_> {
-    /// Collects promises of the claimed epoch, then chooses (I4). In a handover the old master promises first, the
-    /// candidate gets what it still lacks, and only then do the others stop listening to the old master.
+    /// Collects promises of the claimed epoch, then chooses (I4). In a handover the old master stops first.
     pub(super) fn collecting(&mut self, failover: &Failover) {
-        if failover.cause != Cause::Planned || self.handed_over(failover) {
-            let nodes: Vec<NodeKey> = self.view.group.nodes.keys().cloned().collect();
-            for node in &nodes {
-                self.ask_promise(failover.epoch, node);
-            }
+        if failover.cause == Cause::Planned
+            && let Readiness::Waiting = self.handed_over(failover)
+        {
+            return;
+        }
+        let nodes: Vec<NodeKey> = self.view.group.nodes.keys().cloned().collect();
+        for node in &nodes {
+            self.ask_promise(failover.epoch, node);
         }
         let group = self.view.group;
         let superseded =
@@ -51,7 +54,7 @@ impl Hand<'_> {
     }
 
     /// Asks for the promise, and again when the answer no longer holds: the node was loading, or restarted since.
-    pub(super) fn ask_promise(&mut self, epoch: Epoch, node: &NodeKey) {
+    fn ask_promise(&mut self, epoch: Epoch, node: &NodeKey) {
         if let Some((said, at)) = self.soft.answer(node, epoch, &Order::Promise) {
             let restarted = self.view.facts(node).is_some_and(|(now, heard)| heard > at && now.run_id != said.run_id);
             if restarted || said.loading {

@@ -9,7 +9,7 @@ use super::{Failure, Order, Outcome, Ticket};
 use crate::apply::MAX_EPOCH;
 use crate::command::Fault;
 use crate::model::Group;
-use crate::names::{Epoch, NodeKey};
+use crate::names::{Epoch, NodeKey, Offset};
 use crate::sights::NodeFacts;
 
 /// A failed order is given again after this: long enough not to flood a node, short against a failover.
@@ -34,11 +34,24 @@ pub(super) struct Soft {
     pub role_lost: Option<Duration>,
     /// Nodes that were told what they are, with what was wrong, until that is published.
     pub mended: BTreeMap<NodeKey, Fault>,
+    /// In a handover, where the candidate is to get before the master stops.
+    pub target: Option<Target>,
     /// What the master of record may count upon (I8).
     pub lease: Lease,
     /// Since when the voters are as they are, and at which version.
     pub voting_since: Duration,
     voting_version: u64,
+}
+
+/// A place in a master's history.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    /// The history that the offset counts in.
+    pub replid: String,
+    /// How far the master was.
+    pub offset: Offset,
+    /// When it was noted.
+    pub since: Duration,
 }
 
 /// The kind of an order: one of each may be running at a node.
@@ -91,6 +104,7 @@ impl Soft {
             refused: Epoch::default(),
             role_lost: None,
             mended: BTreeMap::new(),
+            target: None,
             lease: Lease::unknown(now, group),
             voting_since: now,
             voting_version: group.voting.config().version,
@@ -116,7 +130,14 @@ impl Soft {
             self.place = place;
             self.entered = now;
             self.role_lost = None;
+            self.target = None;
         }
+    }
+
+    /// Was this order given in this epoch, whatever became of it?
+    pub(super) fn was_asked(&self, node: &NodeKey, epoch: Epoch, order: &Order) -> bool {
+        let asked = self.asked.get(&(node.clone(), Kind::of(order)));
+        asked.is_some_and(|asked| asked.epoch == epoch && asked.order == *order)
     }
 
     /// The node's answer to this order in this epoch.
