@@ -459,6 +459,8 @@ impl Group {
         if ground == Ground::Blank {
             self.voting.begin_anew();
         }
+        // Before it is told: it takes no mastership in a config in which it does not vote. R of both configs is what it was.
+        self.keep_master_a_voter(name, &candidate, news);
         if candidate != before.from {
             for event in ["+selected-slave", "+failover-state-send-slaveof-noone", "+failover-state-wait-promotion"] {
                 news.tell(name, self, event, instance_replica(name, self, &candidate));
@@ -477,7 +479,6 @@ impl Group {
         self.aborted = 0;
         self.epoch = epoch;
         self.lease_ms = self.settings.lease_ms(); // leases of the mastership before this one are over (I8)
-        self.keep_master_a_voter(name, &candidate, news);
         if candidate == from {
             if was_down {
                 news.tell(name, self, "-odown", instance_master(name, self));

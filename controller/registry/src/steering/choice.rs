@@ -6,8 +6,9 @@
 //! - `async`: every one that can be reached, at least one. Two nodes must fail over when one dies, as in Redis.
 //! - while the voters change: as many as both configs ask for (I9).
 //!
-//! A group without voters (a new one, or one of stock nodes) takes anyone with data. Without any data at all, the configured master is taken as it is, when nobody else can hold any: all known nodes have
-//! said so, or, in a group that never had an epoch, a majority has within the grace.
+//! A group without voters (a new one, or one of stock nodes) takes anyone with data. An `async` config whose voters all promised that they hold
+//! nothing any more binds nobody: a learner's data may then be the best there is. Without any data at all, the configured master is taken as it is, when nobody
+//! else can hold any: all known nodes have said so, or, in a group that never had an epoch, a majority has within the grace.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -61,7 +62,7 @@ pub(super) fn decide(view: View<'_>, failover: &Failover, promises: &[Promise<'_
     if round.awaits_someone() && elapsed < patience {
         return Decision::Wait;
     }
-    if let Some(node) = round.best() {
+    if let Some(node) = round.best().or_else(|| round.heir()) {
         return Decision::Choose(node.clone(), Ground::Promises);
     }
     if let Some(node) = round.blank(elapsed) {
@@ -106,15 +107,21 @@ impl<'a> Round<'a> {
         (facts.data_known || is_armed(Fault::I10Count)) && !facts.loading
     }
 
-    /// May this node become master? The master of record may stay it whatever its priority; it may not when the operator
+    /// May this node become master?
+    fn eligible(&self, promise: Promise<'a>) -> bool {
+        let forced = self.failover.cause == Cause::Forced;
+        let votes = may_lead(self.view, promise.1) || (forced && !self.withholds());
+        votes && self.is_able(promise)
+    }
+
+    /// Could it be master, if its vote did not matter? The master of record may stay it whatever its priority; it may not when the operator
     /// asked to go on without it, or when it is down.
-    fn eligible(&self, (node, facts): Promise<'a>) -> bool {
+    fn is_able(&self, (node, facts): Promise<'a>) -> bool {
         let barred = facts.priority == 0 || self.view.group.nodes.get(node).is_some_and(|record| record.barred());
         let from = *node == self.failover.from;
         let forced = self.failover.cause == Cause::Forced;
         let excluded = if from { forced } else { barred };
-        let votes = may_lead(self.view, facts) || (forced && !self.withholds());
-        Self::holds_data(facts) && votes && !excluded && !self.view.is_down(node)
+        Self::holds_data(facts) && !excluded && !self.view.is_down(node)
     }
 
     /// A known node that may still promise.
@@ -179,6 +186,39 @@ impl<'a> Round<'a> {
             || is_armed(Fault::I4Greatest)
             || greatest.is_none_or(|greatest| data(best.1, false) >= greatest);
         (self.suffice(self.promises) && unsurpassed) || self.suffice(eligible)
+    }
+
+    /// `async`, and nobody who votes in some config has anything left: that config binds no more. The greatest of those who vote in what is left of
+    /// them, or who hold data without a vote when nothing is.
+    fn heir(&self) -> Option<&'a NodeKey> {
+        let voting = &self.view.group.voting;
+        if self.withholds() || voting.is_open() {
+            return None;
+        }
+        let binding = || voting.parts().filter(|part| !part.voters.iter().all(|id| self.has_nothing(id)));
+        let votes = |facts: &NodeFacts| facts.id().is_some_and(|id| binding().any(|part| part.voters.contains(&id)));
+        let able = self.promises.iter().copied().filter(|promise| self.is_able(*promise));
+        let mut able: Vec<Promise<'a>> = able.collect();
+        if binding().next().is_some() {
+            able.retain(|(_, facts)| votes(facts));
+        }
+        let ids = able.iter().filter_map(|(_, facts)| facts.id()).collect();
+        let best = able.iter().max_by_key(|(_, facts)| {
+            (data(facts, false), Reverse(facts.priority), Reverse(&facts.run_id))
+        })?;
+        binding().all(|part| part.is_satisfied(&ids)).then_some(best.0)
+    }
+
+    /// This voter promised that it holds nothing, or whoever promised in its place has another name.
+    fn has_nothing(&self, voter: &NodeId) -> bool {
+        let records = &self.view.group.nodes;
+        let home = records.iter().find(|(_, record)| record.id().as_ref() == Some(voter));
+        home.is_none_or(|(node, _)| {
+            self.promise_of(node).is_some_and(|(_, facts)| {
+                let is_other = facts.id().as_ref() != Some(voter);
+                is_other || !(facts.data_known || facts.loading)
+            })
+        })
     }
 
     /// Nobody holds data: the master of record, empty as it is.

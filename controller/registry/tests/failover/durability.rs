@@ -236,6 +236,74 @@ fn a_learner_never_becomes_master() {
     assert_eq!(world.group().master, key(7001));
 }
 
+/// `async`: where every voter lost what it held, a learner's data is the best that is left; a group in `quorum` waits for its operator.
+#[test]
+fn a_learner_inherits_when_no_voter_has_anything() {
+    for (durability, other_name, heir) in
+        [(Durability::Async, true, 7002), (Durability::Async, false, 7002), (Durability::Quorum, false, 7001)]
+    {
+        let mut world = World::serving(17, 3, Settings { durability, ..Settings::default() });
+        world.kill(7003);
+        remove(&mut world, 7003);
+        world.run_until("two are left", SOON, |w| w.voters() == 2);
+        world.restart(7002, true);
+        // The master dies once the learner has everything, before it votes.
+        world.run_until("whole", SOON, |w| w.nodes[&key(7002)].data_known);
+        let reborn = world.nodes[&key(7002)].births;
+        assert_eq!(reborn, 1);
+        world.kill(7001);
+        world.run_for(SOON);
+        world.restart(7001, other_name);
+        let emptied = world.node(7001);
+        (emptied.data_known, emptied.offset, emptied.data_epoch) = (false, 0, Epoch(0));
+        world.acknowledged = 0;
+        world.committed.clear();
+        match durability {
+            Durability::Async => drop(world.run_until("the learner leads", LONG, |w| w.calm() && w.voters() == 2)),
+            Durability::Quorum => world.run_for(LONG),
+        }
+        assert_eq!(world.group().master, key(heir), "{durability:?}");
+    }
+}
+
+/// The same while the voters change: a config whose voters have nothing left binds nobody.
+#[test]
+fn a_voter_inherits_from_a_config_that_has_nothing_left() {
+    let mut world = World::serving(18, 2, Settings::default());
+    world.kill(7002);
+    remove(&mut world, 7002);
+    world.run_until("one is left", SOON, |w| w.voters() == 1 && w.group().nodes.len() == 1);
+    world.restart(7002, true);
+    world.commit(Command::NodeAdded { group: world.name.clone(), node: NodeSpec { node: key(7002), tags: vec![] } });
+    world.run_until("joint", SOON, |w| matches!(w.group().voting, Voting::Joint { .. }));
+    assert!(world.nodes[&key(7002)].data_known);
+    world.kill(7001);
+    world.run_for(SOON);
+    assert!(matches!(world.group().voting, Voting::Joint { .. }), "the master died before it was told");
+    world.restart(7001, false);
+    let emptied = world.node(7001);
+    (emptied.data_known, emptied.offset, emptied.data_epoch) = (false, 0, Epoch(0));
+    world.acknowledged = 0;
+    world.run_until("the new voter leads", LONG, |w| w.calm() && w.voters() == 2);
+    assert_eq!(world.group().master, key(7002));
+}
+
+/// I4, I9: whoever is leaving may be the one that holds everything; it becomes master in a config in which it votes.
+#[test]
+fn a_node_that_is_leaving_may_be_chosen() {
+    let mut world = World::serving(19, 3, quorum());
+    world.node(7003).lagging = true;
+    world.run_for(Duration::from_millis(200));
+    remove(&mut world, 7002);
+    world.run_until("joint", SOON, |w| matches!(w.group().voting, Voting::Joint { .. }));
+    world.kill(7001);
+    world.run_until("it stays", LONG, |w| w.group().master == key(7002));
+    world.node(7003).lagging = false;
+    world.restart(7001, false);
+    world.run_until("calm", LONG, |w| w.calm() && w.voters() == 3);
+    world.assert_nothing_lost("7002 held everything");
+}
+
 /// I8: an operator's failover of a master that nobody can reach waits for the lease; one that promised is not waited for.
 #[test]
 fn a_lease_delays_a_forced_failover_and_no_handover() {

@@ -624,6 +624,12 @@ impl World {
                     node.lease_until = Duration::ZERO;
                 }
             }
+            Order::AssignMaster
+                if effect.config.durability == Durability::Quorum
+                    && !effect.config.voters.contains(&Self::id(&effect.node, node)) =>
+            {
+                return Err(Failure::Error("no voter of that config".into()));
+            }
             Order::AssignMaster => {
                 (node.role, node.master, node.paused_until) = (Role::Master, None, None);
                 node.data_known = true;
