@@ -32,6 +32,8 @@ const ANNOTATE_EVERY: Duration = Duration::from_secs(1);
 const FAILURES_ALLOWED: u32 = 3;
 const RETRY_FIRST: Duration = Duration::from_secs(60);
 const RETRY_MOST: Duration = Duration::from_secs(3600);
+/// A node of a group whose log is not whole counts as no copy: it tries again sooner. Source: Redis's retry of a failed save, CONFIG_BGSAVE_RETRY_DELAY.
+const RETRY_WHOLE: Duration = Duration::from_secs(5);
 
 /// The log.
 #[derive(Debug, Default)]
@@ -122,9 +124,10 @@ impl Log {
         }
     }
 
-    fn limited(&self, now: Duration) -> bool {
+    fn limited(&self, now: Duration, in_group: bool) -> bool {
         let Some(doublings) = self.failures.checked_sub(FAILURES_ALLOWED) else { return false };
-        let wait = RETRY_FIRST.saturating_mul(1 << doublings.min(16)).min(RETRY_MOST);
+        let most = if in_group && !self.is_whole() { RETRY_WHOLE } else { RETRY_MOST };
+        let wait = RETRY_FIRST.saturating_mul(1 << doublings.min(16)).min(most);
         now.saturating_sub(self.failed_at) < wait
     }
 
@@ -170,8 +173,9 @@ impl Core {
 
     /// Is a rewrite due?
     pub(super) fn log_tick(&mut self) {
-        let (now, log) = (self.now.mono, &mut self.persistence.log);
-        if self.persistence.pass.is_some() || log.wanted || log.limited(now) {
+        let (now, in_group) = (self.now.mono, self.group().is_some());
+        let log = &mut self.persistence.log;
+        if self.persistence.pass.is_some() || log.wanted || log.limited(now, in_group) {
             return;
         }
         match log.state {

@@ -6,10 +6,12 @@ use quorate_config::ServerConfig;
 use quorate_keyspace::{DbIndex, Keyspace, Limits};
 use quorate_persist::rdb::read::{ExpiredKeys, LoadOptions, load};
 use quorate_persist::rdb::seal::{Checksum, Sealer};
+use quorate_replication::NodeId;
+use quorate_replication::fence::Durable;
 
 use super::{DiskDone, DiskTask, Incr, PassId, PassPlan, SnapshotTarget};
 use crate::check::Stage;
-use crate::{Effect, Input, Shutdown};
+use crate::{Effect, Input, Promises, Shutdown};
 
 /// A stage whose disk does everything when it is told to, or fails.
 struct Disk {
@@ -313,6 +315,26 @@ fn a_log_that_grew_is_rewritten() {
     assert!(disk.plan.is_none(), "after three failures it rests");
     disk.wait_ms(61_000);
     assert!(disk.plan.is_some());
+}
+
+/// A plain node rests for a minute after three failures; a node of a group, which counts as no copy before its log is whole, for seconds.
+#[test]
+fn a_node_of_a_group_soon_tries_again_to_begin_its_log() {
+    for (group, rest_ms) in [(false, 60_000), (true, 5_000)] {
+        let mut disk = Disk::with(&[("appendonly", "yes")]);
+        if group {
+            let node = NodeId::parse(&[b'7'; 40]).expect("forty digits");
+            disk.stage.engine.core_mut().join_group("main", node, Durable::default(), Promises::Lost, None);
+        }
+        for _ in 0..3 {
+            disk.wait_ms(100);
+            disk.finish(no_space());
+        }
+        disk.wait_ms(rest_ms - 200);
+        assert!(disk.plan.is_none(), "it rests");
+        disk.wait_ms(400);
+        assert!(disk.plan.is_some(), "and tries again");
+    }
 }
 
 #[test]
