@@ -349,15 +349,38 @@ impl Storage {
         };
         match ticket {
             Some(ticket) => {
-                log.jobs.push(Job::Write { bytes, ticket });
+                // What was said before tickets were asked for comes first.
+                if !log.waiting.is_empty() {
+                    if self.is_full {
+                        later.push(Later::Done(DiskDone::AppendFailed("no space left on device".to_owned())));
+                        return Ok(());
+                    }
+                    let (file, waiting) = (log.file, std::mem::take(&mut log.waiting));
+                    self.write_to(file, &waiting);
+                }
+                self.log.as_mut().expect("still").jobs.push(Job::Write { bytes, ticket });
                 self.work_on(later);
             }
             None => {
-                log.waiting.extend_from_slice(&bytes);
+                self.hand_over_first();
+                self.log.as_mut().expect("still").waiting.extend_from_slice(&bytes);
                 self.tick(now, later);
             }
         }
         Ok(())
+    }
+
+    /// What the thread was given gets into the file before anything that it is not given; it is synced when the thread gets to it.
+    fn hand_over_first(&mut self) {
+        let Some(log) = self.log.as_mut().filter(|_| !self.is_full) else { return };
+        let mut written = Vec::new();
+        for job in &mut log.jobs {
+            if let Job::Write { bytes, .. } = job {
+                written.append(bytes);
+            }
+        }
+        let file = log.file;
+        self.write_to(file, &written);
     }
 
     /// Writes and syncs what is due.

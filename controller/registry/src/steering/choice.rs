@@ -203,9 +203,9 @@ impl<'a> Round<'a> {
             able.retain(|(_, facts)| votes(facts));
         }
         let ids = able.iter().filter_map(|(_, facts)| facts.id()).collect();
-        let best = able.iter().max_by_key(|(_, facts)| {
-            (data(facts, false), Reverse(facts.priority), Reverse(&facts.run_id))
-        })?;
+        let best = able
+            .iter()
+            .max_by_key(|(_, facts)| (data(facts, false), Reverse(facts.priority), Reverse(&facts.run_id)))?;
         binding().all(|part| part.is_satisfied(&ids)).then_some(best.0)
     }
 

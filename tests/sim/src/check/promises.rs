@@ -1,4 +1,5 @@
-//! I2, I4: nobody is chosen before enough voters have the promise on their disks: R = |V| - W + 1 of each config that may be in use, one in `async`.
+//! I2, I4: nobody is chosen before enough voters have the promise on their disks: R = |V| - W + 1 of each config that may be in use. In `async` somebody
+//! has: a voter, unless the operator or the voters' losses made the choice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,11 +34,12 @@ impl Promises {
         let promised: BTreeSet<NodeId> =
             self.kept.iter().filter(|(_, kept)| **kept >= epoch.0).map(|(node, _)| node.clone()).collect();
         for config in group.voting.parts().filter(|config| !config.voters.is_empty()) {
-            let needed = match config.durability {
-                Durability::Quorum => config.voters.len() + 1 - config.copies as usize,
-                Durability::Async => 1,
+            let (needed, count) = match config.durability {
+                Durability::Quorum => {
+                    (config.voters.len() + 1 - config.copies as usize, config.voters.intersection(&promised).count())
+                }
+                Durability::Async => (1, promised.len()),
             };
-            let count = config.voters.intersection(&promised).count();
             if count < needed {
                 let what =
                     format!("{candidate} was chosen for epoch {epoch} with {count} promises of {needed} on disk");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_engine::{Closing, Effect, Input, LinkInput, Outputs, SessionId, SocketName};
 
-use super::{Around, LinkNews, Mail, News, Node, REFRESH, Stage, TURN_MOST, WAKE_US, wall_and, Keeping};
+use super::{Around, Keeping, LinkNews, Mail, News, Node, REFRESH, Stage, TURN_MOST, WAKE_US, wall_and};
 use crate::disk::Crashed;
 use crate::net::{End, Piece};
 use crate::queue::Queue;
