@@ -321,6 +321,8 @@ pub struct EventClasses(u32);
 /// Letters in the order in which Redis shows them; `A` stands for the first ten.
 const EVENT_LETTERS: &str = "g$lshzxetdnKEm";
 const EVENTS_ALL: u32 = (1 << 10) - 1;
+/// `K` and `E`: without either nothing is published.
+const EVENT_CHANNELS: u32 = 1 << 11 | 1 << 12;
 
 impl EventClasses {
     /// Is this class (`g $ l s h z x e t d m n`) or channel (`K`, `E`) switched on?
@@ -329,8 +331,9 @@ impl EventClasses {
     }
 
     /// Is nothing ever published?
+    #[inline]
     pub fn is_empty(self) -> bool {
-        !self.has('K') && !self.has('E')
+        self.0 & EVENT_CHANNELS == 0
     }
 }
 
@@ -592,5 +595,19 @@ choices! {
         Yes = "yes",
         /// Connections from this machine.
         Local = "local",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_published_only_where_a_channel_is_switched_on() {
+        for (bit, letter) in EVENT_LETTERS.char_indices() {
+            let classes = EventClasses(1 << bit);
+            assert!(classes.has(letter));
+            assert_eq!(classes.is_empty(), !matches!(letter, 'K' | 'E'), "{letter}");
+        }
     }
 }
