@@ -11,6 +11,6 @@ mod value;
 mod write;
 
 pub use number::{double_text, parse_int};
-pub use request::{Limits, Partial, ProtocolError, Requests, split_line};
+pub use request::{Arguments, Limits, Partial, ProtocolError, Requests, split_line};
 pub use value::{DecodeError, Value};
 pub use write::{Deferred, Protocol, Writer, encode_command};

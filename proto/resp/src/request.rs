@@ -119,6 +119,41 @@ pub struct Requests {
     partial: Option<Partial>,
 }
 
+/// One command's arguments; never empty.
+#[derive(Debug, Clone, Copy)]
+pub struct Arguments<'a> {
+    spans: &'a [Span],
+    source: &'a [u8],
+    consumed: usize,
+}
+
+impl<'a> Arguments<'a> {
+    /// One of them; `None` behind the last.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, number: usize) -> Option<&'a [u8]> {
+        self.spans.get(number).map(|span| self.at(span))
+    }
+
+    /// All of them.
+    #[inline]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> {
+        let this = *self;
+        self.spans.iter().map(move |span| this.at(span))
+    }
+
+    /// How many bytes of the buffer are spent once this command has run.
+    #[must_use]
+    pub fn consumed(&self) -> usize {
+        self.consumed
+    }
+
+    #[inline]
+    fn at(&self, span: &Span) -> &'a [u8] {
+        &self.source[span.start..][..span.len]
+    }
+}
+
 impl Requests {
     /// Bytes that it keeps allocated.
     #[must_use]
@@ -142,7 +177,9 @@ impl Requests {
         self.spans.append(&mut state.spans);
         while self.complete.len() < at_most && self.consumed < buffer.len() {
             let fresh = state.arguments_left == 0;
-            let found = if fresh && buffer[self.consumed] != b'*' {
+            let found = if fresh && self.short_command(buffer, limits) {
+                continue;
+            } else if fresh && buffer[self.consumed] != b'*' {
                 self.inline_command(buffer)?
             } else {
                 self.array_command(buffer, &mut state, limits)?
@@ -191,30 +228,18 @@ impl Requests {
         self.complete.is_empty()
     }
 
-    /// One argument of the command at `index`; `None` behind its last.
+    /// The commands found, in their order. `buffer` is the one that they were found in.
     #[inline]
-    #[must_use]
-    pub fn argument<'a>(&'a self, index: usize, number: usize, buffer: &'a [u8]) -> Option<&'a [u8]> {
-        let from = if index == 0 { 0 } else { self.complete[index - 1].spans_end };
-        let command = self.complete[index];
-        let source = if command.inline { &self.inline[..] } else { buffer };
-        let span = self.spans[from..command.spans_end].get(number)?;
-        Some(&source[span.start..span.start + span.len])
-    }
-
-    /// The arguments of the command at `index`; never empty.
-    #[inline]
-    pub fn arguments<'a>(&'a self, index: usize, buffer: &'a [u8]) -> impl ExactSizeIterator<Item = &'a [u8]> {
-        let from = if index == 0 { 0 } else { self.complete[index - 1].spans_end };
-        let command = self.complete[index];
-        let source = if command.inline { &self.inline[..] } else { buffer };
-        self.spans[from..command.spans_end].iter().map(move |span| &source[span.start..span.start + span.len])
-    }
-
-    /// How many bytes of the buffer are spent once the command at `index` has run.
-    #[must_use]
-    pub fn consumed_by(&self, index: usize) -> usize {
-        self.complete[index].consumed
+    pub fn commands<'a>(&'a self, buffer: &'a [u8]) -> impl Iterator<Item = Arguments<'a>> {
+        let mut spans = &self.spans[..];
+        let mut before = 0;
+        self.complete.iter().map(move |command| {
+            let own;
+            (own, spans) = spans.split_at(command.spans_end - before);
+            before = command.spans_end;
+            let source = if command.inline { &self.inline[..] } else { buffer };
+            Arguments { spans: own, source, consumed: command.consumed }
+        })
     }
 
     /// How many bytes of the buffer all commands found have spent, empty lines and empty arrays behind them included.
@@ -249,19 +274,39 @@ impl Requests {
         Ok(true)
     }
 
+    /// Takes a command that is here in whole and within the limits, if the numbers in it are short: nearly every one is. Anything else is looked at
+    /// closely by `array_command`, which tells what is wrong and keeps what is there.
+    #[inline]
+    fn short_command(&mut self, buffer: &[u8], limits: &Limits) -> bool {
+        let before = self.spans.len();
+        let Some((count @ 1.., mut at)) = short_header(buffer, self.consumed, b'*') else { return false };
+        let mut whole = count as i64 <= limits.arguments;
+        for _ in 0..count {
+            let Some((len, start)) = short_header(buffer, at, b'$').filter(|_| whole) else {
+                whole = false;
+                break;
+            };
+            at = start + len + 2;
+            whole = at <= buffer.len() && len as i64 <= limits.bulk;
+            self.spans.push(Span { start, len });
+        }
+        if !whole {
+            self.spans.truncate(before);
+            return false;
+        }
+        self.consumed = at;
+        self.complete.push(Complete { spans_end: self.spans.len(), consumed: at, inline: false });
+        true
+    }
+
     /// Returns whether a whole command (or an empty array) was taken.
     fn array_command(&mut self, buffer: &[u8], state: &mut Partial, limits: &Limits) -> Result<bool, ProtocolError> {
         if state.arguments_left == 0 {
-            let (count, next) = match short_header(buffer, self.consumed, b'*') {
-                Some(header) => header,
-                None => {
-                    let Some((line, next)) = line(buffer, self.consumed, ProtocolError::CountTooBig)? else {
-                        return Ok(false);
-                    };
-                    let count = parse_int(&line[1..]).filter(|&n| n <= i64::from(i32::MAX));
-                    (count.ok_or(ProtocolError::InvalidCount)?, next)
-                }
+            let Some((line, next)) = line(buffer, self.consumed, ProtocolError::CountTooBig)? else {
+                return Ok(false);
             };
+            let count = parse_int(&line[1..]).filter(|&n| n <= i64::from(i32::MAX));
+            let count = count.ok_or(ProtocolError::InvalidCount)?;
             if count > limits.arguments {
                 return Err(if limits.authenticated {
                     ProtocolError::InvalidCount
@@ -280,20 +325,14 @@ impl Requests {
             let len = match state.bulk {
                 Some(len) => len,
                 None => {
-                    let (len, next) = match short_header(buffer, state.position, b'$') {
-                        Some(header) => header,
-                        None => {
-                            let Some((line, next)) = line(buffer, state.position, ProtocolError::BulkCountTooBig)?
-                            else {
-                                return Ok(false);
-                            };
-                            if line.first() != Some(&b'$') {
-                                return Err(ProtocolError::ExpectedBulk(buffer[state.position]));
-                            }
-                            let len = parse_int(&line[1..]).filter(|n| *n >= 0);
-                            (len.ok_or(ProtocolError::InvalidBulk)?, next)
-                        }
+                    let Some((line, next)) = line(buffer, state.position, ProtocolError::BulkCountTooBig)? else {
+                        return Ok(false);
                     };
+                    if line.first() != Some(&b'$') {
+                        return Err(ProtocolError::ExpectedBulk(buffer[state.position]));
+                    }
+                    let len = parse_int(&line[1..]).filter(|n| *n >= 0);
+                    let len = len.ok_or(ProtocolError::InvalidBulk)?;
                     if len > limits.bulk {
                         return Err(if limits.authenticated {
                             ProtocolError::InvalidBulk
@@ -319,16 +358,26 @@ impl Requests {
     }
 }
 
-/// A header of one or two digits, which nearly all are: its number, and where the next line begins. `None`: look closer.
+/// Digits of a number that `short_header` reads: far from overflowing.
+const SHORT: usize = 6;
+
+/// A header of few digits, which nearly all are: its number, and where the next line begins. `None`: look closer.
 #[inline]
-fn short_header(buffer: &[u8], at: usize, kind: u8) -> Option<(i64, usize)> {
-    match buffer.get(at..)? {
-        [first, digit @ b'0'..=b'9', b'\r', _, ..] if *first == kind => Some((i64::from(digit - b'0'), at + 4)),
-        [first, tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', _, ..] if *first == kind => {
-            Some((i64::from(tens - b'0') * 10 + i64::from(ones - b'0'), at + 5))
-        }
-        _ => None,
+fn short_header(buffer: &[u8], at: usize, kind: u8) -> Option<(usize, usize)> {
+    let (first, digits) = buffer.get(at..)?.split_first()?;
+    if *first != kind {
+        return None;
     }
+    let mut number = 0;
+    for (count, byte) in digits.iter().enumerate().take(SHORT + 1) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            let canonical = count == 1 || count > 1 && digits[0] != b'0';
+            return (*byte == b'\r' && canonical).then_some((number, at + count + 3));
+        }
+        number = number * 10 + usize::from(digit);
+    }
+    None
 }
 
 /// The line at `from` without its end, and where the next begins; `None` while it has not arrived.
@@ -460,8 +509,8 @@ mod tests {
                 rest.extend_from_slice(chunk);
                 loop {
                     let outcome = requests.parse(partial.take(), &rest, limits, 2);
-                    for index in 0..requests.len() {
-                        found.push(requests.arguments(index, &rest).map(<[u8]>::to_vec).collect::<Vec<_>>());
+                    for command in requests.commands(&rest) {
+                        found.push(command.iter().map(<[u8]>::to_vec).collect::<Vec<_>>());
                     }
                     rest.drain(..requests.consumed());
                     partial = requests.take_partial();

@@ -89,6 +89,7 @@ impl<'a> Writer<'a> {
     }
 
     /// `$len` and the bytes.
+    #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
         self.buffer.reserve(bytes.len() + 16);
         self.header(b'$', bytes.len() as i64);

@@ -87,8 +87,8 @@ impl Conn {
             while open {
                 let limits = if self.client.authenticated { Limits::of_peer(BULK_MOST) } else { Limits::of_stranger() };
                 let parsed = requests.parse(partial.take(), &input, &limits, BATCH);
-                for index in 0..requests.len() {
-                    let argv: Vec<&[u8]> = requests.arguments(index, &input).collect();
+                for command in requests.commands(&input) {
+                    let argv: Vec<&[u8]> = command.iter().collect();
                     match self.execute(&argv, &mut output).await {
                         Verdict::Stay => {}
                         Verdict::Close => return self.stream.write_all(&output).await,

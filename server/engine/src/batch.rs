@@ -7,7 +7,7 @@
 //! Bounds: `BATCH` commands of one session, about `WINDOW` commands of at most `LANES` sessions, `KEYS` keys of one command.
 
 use quorate_keyspace::{Db, KeyHash};
-use quorate_resp::{Limits, Partial, ProtocolError, Requests};
+use quorate_resp::{Arguments, Limits, Partial, ProtocolError, Requests};
 
 use crate::command::Keys;
 use crate::multi::Row;
@@ -34,6 +34,33 @@ pub struct Received {
     pub bytes: std::ops::Range<usize>,
 }
 
+/// Arguments that `Argv` has room for without an allocation.
+const FEW: usize = 16;
+
+/// A command's arguments as commands take them. Reused from one to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Argv<'a> {
+    few: [&'a [u8]; FEW],
+    many: Vec<&'a [u8]>,
+}
+
+impl<'a> Argv<'a> {
+    /// The arguments of `command`.
+    #[inline]
+    pub fn of(&mut self, command: &Arguments<'a>) -> &[&'a [u8]] {
+        let count = command.iter().len();
+        let Some(few) = self.few.get_mut(..count) else {
+            self.many.clear();
+            self.many.extend(command.iter());
+            return &self.many;
+        };
+        for (place, argument) in few.iter_mut().zip(command.iter()) {
+            *place = argument;
+        }
+        few
+    }
+}
+
 /// One command of a lane.
 #[derive(Debug)]
 pub(crate) struct Planned {
@@ -41,6 +68,15 @@ pub(crate) struct Planned {
     pub row: Option<Row>,
     /// Its first key's hash.
     pub key: KeyHash,
+}
+
+impl Planned {
+    /// Whether a command is of the same kind as the one in front of it.
+    #[inline]
+    pub fn is_followed_by(&self, next: Option<&Planned>) -> bool {
+        let (Some(row), Some(next)) = (self.row, next.and_then(|next| next.row)) else { return false };
+        std::ptr::eq(row, next)
+    }
 }
 
 /// What one session has sent, cut into commands.
@@ -79,25 +115,19 @@ impl Lane {
         self.planned.clear();
         self.hashes.clear();
         let table = Table::get();
-        for index in 0..self.requests.len() {
-            let argument = |number| self.requests.argument(index, number, buffer);
-            let row = argument(0).and_then(|name| table.command(name));
-            let (begun, mut key) = (self.hashes.len(), KeyHash::NONE);
-            if let Some((first, step)) = row.and_then(|row| row.command.keys.leading()) {
-                let words = (0..KEYS).map_while(|nth| argument(first.checked_add(step.checked_mul(nth)?)?));
-                for word in words {
-                    self.hashes.push(db.prefetch(word));
-                }
-                key = self.hashes.get(begun).copied().unwrap_or(KeyHash::NONE);
+        for command in self.requests.commands(buffer) {
+            let row = command.get(0).and_then(|name| table.command(name));
+            let mut key = KeyHash::NONE;
+            if let Some((first, step)) = row.and_then(|row| row.command.keys.leading())
+                && let Some(word) = command.get(first)
+            {
+                key = db.prefetch(word);
+                self.hashes.push(key);
+                let others = (1..KEYS).map_while(|nth| command.get(first.checked_add(step.checked_mul(nth)?)?));
+                self.hashes.extend(others.map(|word| db.prefetch(word)));
             }
             self.planned.push(Planned { row, key });
         }
-    }
-
-    /// Whether the command behind this one is of the same kind.
-    pub fn goes_on_with(&self, index: usize) -> bool {
-        let row = |index: usize| self.planned.get(index).and_then(|planned| planned.row).map(|row| row.number);
-        row(index).is_some() && row(index) == row(index + 1)
     }
 
     /// Asks for the entries of the keys. Some work after `cut`.

@@ -28,7 +28,7 @@ pub struct Call<'a> {
     pub(crate) row: Row,
     pub(crate) dirty: usize,
     pub(crate) wake: Option<Wake>,
-    pub(crate) block: Option<Blocked>,
+    pub(crate) block: Option<Box<Blocked>>,
     pub(crate) in_exec: bool,
 }
 
@@ -121,7 +121,8 @@ impl<'a> Call<'a> {
         }
         let now = self.core.now.mono;
         let argv = self.argv.iter().map(|argument| Box::from(*argument)).collect();
-        self.block = Some(Blocked { argv, wait, deadline: timeout.0.map(|timeout| now + timeout) });
+        let deadline = timeout.0.map(|timeout| now + timeout);
+        self.block = Some(Box::new(Blocked { argv, wait, deadline }));
         Reply::Blocked
     }
 

@@ -81,7 +81,7 @@ pub(crate) fn request(
     }
     if let Some(blocked) = run(keyspace, core, session, out, argv, row, How::Alone(None)) {
         core.blocking.enter(session.id, &blocked);
-        session.blocked = Some(Box::new(blocked));
+        session.blocked = Some(blocked);
     }
     Next::Go
 }
@@ -160,7 +160,7 @@ pub(crate) fn run(
     argv: &[&[u8]],
     row: Row,
     how: How,
-) -> Option<Blocked> {
+) -> Option<Box<Blocked>> {
     let begun = *core.lap.since.get_or_insert_with(core.host.clock);
     let mark = out.len();
     let db = session.db;
@@ -193,8 +193,8 @@ pub(crate) fn run(
         }
     }
     core.reap(keyspace, Some(session));
-    let heard = core.is_heard();
-    core.propagation.settle(db, argv, dirty > 0 && heard);
+    let heard = dirty > 0 && core.is_heard();
+    core.propagation.settle(db, argv, heard);
     if dirty == 0 && row.name != "exec" {
         core.propagation.end_loose_unit(); // keys that were met dead: each is gone for itself
     } else {
@@ -225,15 +225,20 @@ pub(crate) fn run(
     block
 }
 
+#[inline]
 fn count(core: &mut Core, session: &mut Session, argv: &[&[u8]], row: Row, begun: Duration) {
     core.stats.commands += 1;
     session.commands += 1;
-    let stats = &mut core.stats.by_command[row.number];
-    stats.calls += 1;
-    let threshold = u64::try_from(core.config.slowlog_log_slower_than_us).ok().map(Duration::from_micros);
-    if row.command.flags.has(Flags::FAST) && core.lap.shares(threshold) {
-        return;
+    core.stats.by_command[row.number].calls += 1;
+    if !(row.command.flags.has(Flags::FAST) && core.lap.shares(core.config.slowlog_log_slower_than_us)) {
+        measure(core, session, argv, row, begun);
     }
+}
+
+/// Reads the clock for the command that has ended, and for those before it that shared the reading.
+fn measure(core: &mut Core, session: &mut Session, argv: &[&[u8]], row: Row, begun: Duration) {
+    let threshold = u64::try_from(core.config.slowlog_log_slower_than_us).ok().map(Duration::from_micros);
+    let stats = &mut core.stats.by_command[row.number];
     let now = (core.host.clock)();
     core.lap.since = Some(now);
     let took = now.saturating_sub(begun);

@@ -17,7 +17,7 @@ use quorate_keyspace::{KeyHash, Keyspace, Limits as Encodings};
 use quorate_resp::{Limits, Protocol, Writer};
 use smallvec::SmallVec;
 
-use crate::batch::{BATCH, LANES, Lane, Received, WINDOW};
+use crate::batch::{Argv, BATCH, LANES, Lane, Received, WINDOW};
 use crate::blocking::Wake;
 use crate::core::Core;
 use crate::dispatch::{self, How, Next};
@@ -397,19 +397,19 @@ impl Engine {
 
     /// Runs a batch. `Some(bytes)`: it stopped behind so many bytes, and what follows is to be read again.
     fn run_batch(&mut self, mut session: Box<Session>, lane: &Lane, buffer: &[u8]) -> (Box<Session>, Option<usize>) {
-        let requests = &lane.requests;
         let mut before = 0;
+        let mut argv = Argv::default();
+        let mut rest = &lane.planned[..];
         self.core.lap.restart();
-        for (index, planned) in lane.planned.iter().enumerate() {
-            let mut argv: SmallVec<[&[u8]; 16]> = SmallVec::new();
-            for argument in requests.arguments(index, buffer) {
-                argv.push(argument);
-            }
+        for command in lane.requests.commands(buffer) {
+            let (planned, behind) = rest.split_first().expect("each command found is planned");
+            rest = behind;
+            let argv = argv.of(&command);
             self.keyspace.expect(planned.key);
-            self.core.lap.goes_on = lane.goes_on_with(index);
+            self.core.lap.goes_on = planned.is_followed_by(behind.first());
             let mut out = std::mem::take(&mut session.output.bytes);
             let row = planned.row;
-            let next = dispatch::request(&mut self.keyspace, &mut self.core, &mut session, &mut out, &argv, row);
+            let next = dispatch::request(&mut self.keyspace, &mut self.core, &mut session, &mut out, argv, row);
             session.output.bytes = out;
             if !session.output.bytes.is_empty() {
                 self.core.sessions.list(&mut session);
@@ -417,7 +417,7 @@ impl Engine {
             if next == Next::Stay {
                 return (session, Some(before));
             }
-            before = requests.consumed_by(index);
+            before = command.consumed();
             if self.core.blocking.has_ready() {
                 let id = session.id;
                 self.core.sessions.put_back(session);

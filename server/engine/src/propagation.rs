@@ -109,10 +109,18 @@ impl Propagation {
     }
 
     /// The running command is over: propagates it if it changed something (or forced it).
+    #[inline]
     pub(crate) fn settle(&mut self, db: DbIndex, argv: &[&[u8]], changed: bool) {
-        let form = std::mem::take(&mut self.form);
-        match form {
-            _ if !changed => self.forget_rewritten(),
+        if changed {
+            self.settle_change(db, argv);
+        } else if self.form != Form::Verbatim {
+            self.form = Form::Verbatim;
+            self.forget_rewritten();
+        }
+    }
+
+    fn settle_change(&mut self, db: DbIndex, argv: &[&[u8]]) {
+        match std::mem::take(&mut self.form) {
             Form::Nothing => {}
             Form::Verbatim => self.command(db, argv),
             Form::Rewritten => {

@@ -34,6 +34,7 @@ pub enum Reply {
 }
 
 impl Reply {
+    #[inline]
     pub(crate) fn write(&self, out: &mut Writer<'_>) {
         match self {
             Reply::Ok => out.raw(b"+OK\r\n"),

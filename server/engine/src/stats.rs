@@ -85,7 +85,7 @@ fn cut_argument(argument: &[u8]) -> Vec<u8> {
 
 /// How the commands of a batch are measured with few readings of the clock: one begins when the one before it ended, and up to
 /// `SHARED` fast commands of one kind in a row share a reading, which is exact for their sum. Where the slow log looks for
-/// anything below `SHARED_ABOVE`, each is measured by itself.
+/// anything below `SHARED_ABOVE_US`, each is measured by itself.
 #[derive(Debug, Default)]
 pub(crate) struct Lap {
     /// The clock as the last measured command ended; `None`: a batch begins.
@@ -99,7 +99,7 @@ pub(crate) struct Lap {
 /// Fast commands that share a reading of the clock: their sum is far below whatever a slow log looks for.
 const SHARED: u32 = 8;
 /// Source: a fast command takes microseconds; Redis's default for slowlog-log-slower-than is 10 ms.
-const SHARED_ABOVE: Duration = Duration::from_millis(1);
+const SHARED_ABOVE_US: i64 = 1000;
 
 impl Lap {
     /// Nothing is running: the next command begins when it begins.
@@ -107,12 +107,11 @@ impl Lap {
         *self = Lap::default();
     }
 
-    /// Whether the running command, a fast one, leaves the clock to the next. `slower_than`: the slow log's threshold.
+    /// Whether the running command, a fast one, leaves the clock to the next. `slower_than`: slowlog-log-slower-than, in
+    /// microseconds; below 0 it is off.
     #[inline]
-    pub fn shares(&mut self, slower_than: Option<Duration>) -> bool {
-        let shares = self.goes_on
-            && self.unmeasured + 1 < SHARED
-            && slower_than.is_none_or(|threshold| threshold >= SHARED_ABOVE);
+    pub fn shares(&mut self, slower_than: i64) -> bool {
+        let shares = self.goes_on && self.unmeasured + 1 < SHARED && !(0..SHARED_ABOVE_US).contains(&slower_than);
         self.unmeasured = if shares { self.unmeasured + 1 } else { 0 };
         shares
     }
@@ -238,10 +237,10 @@ mod tests {
             let mut lap = Lap { goes_on, ..Lap::default() };
             (0..16).filter(|_| lap.shares(slower_than)).count()
         };
-        assert_eq!(shared(true, None), 14);
-        assert_eq!(shared(true, Some(Duration::from_millis(10))), 14);
-        assert_eq!(shared(true, Some(Duration::from_micros(999))), 0);
-        assert_eq!(shared(false, None), 0);
+        assert_eq!(shared(true, -1), 14);
+        assert_eq!(shared(true, 10_000), 14);
+        assert_eq!([shared(true, 999), shared(true, 0)], [0, 0]);
+        assert_eq!(shared(false, -1), 0);
     }
 
     #[test]

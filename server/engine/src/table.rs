@@ -233,7 +233,14 @@ impl Table {
 
     /// The same, the row of the command's own name being known.
     #[inline]
-    pub(crate) fn complete(&self, mut row: Row, argv: &[&[u8]]) -> Result<Row, Refusal> {
+    pub(crate) fn complete(&self, row: Row, argv: &[&[u8]]) -> Result<Row, Refusal> {
+        if row.command.subcommands.is_empty() && row.command.arity.fits(argv.len()) {
+            return Ok(row);
+        }
+        self.subcommand(row, argv)
+    }
+
+    fn subcommand(&self, mut row: Row, argv: &[&[u8]]) -> Result<Row, Refusal> {
         if !row.command.subcommands.is_empty() && argv.len() > 1 {
             row = *self
                 .subcommands(row)

@@ -42,8 +42,15 @@ impl Access {
     }
 
     /// The bits after an access.
+    #[inline]
     pub fn touched(&self, bits: u32, now: UnixMs) -> u32 {
-        let AccessMeter::Frequency { log_factor, .. } = self.meter else { return seconds(now) };
+        match self.meter {
+            AccessMeter::Recency => seconds(now),
+            AccessMeter::Frequency { log_factor, .. } => self.counted(bits, now, log_factor),
+        }
+    }
+
+    fn counted(&self, bits: u32, now: UnixMs, log_factor: u32) -> u32 {
         let count = self.count(bits, now);
         let above = f64::from(count.saturating_sub(INITIAL_COUNT));
         let chance = 1.0 / (above * f64::from(log_factor) + 1.0);

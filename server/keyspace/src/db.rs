@@ -100,6 +100,7 @@ impl<'k> Db<'k> {
     }
 
     /// Brings the key's table bucket into the cache: first step of a batch of commands.
+    #[inline]
     pub fn prefetch(&self, key: &[u8]) -> KeyHash {
         let table = &self.store().table;
         let hash = table.hash(key);
@@ -132,6 +133,7 @@ impl<'k> Db<'k> {
     }
 
     /// The key's value.
+    #[inline]
     pub fn value(&self, key: &[u8]) -> Option<ValueRef<'_>> {
         self.read(key).map(store::value)
     }
@@ -147,6 +149,7 @@ impl<'k> Db<'k> {
     }
 
     /// A string to read.
+    #[inline]
     pub fn string(&self, key: &[u8]) -> Result<Option<StrRef<'_>>, WrongType> {
         match self.value(key) {
             None => Ok(None),

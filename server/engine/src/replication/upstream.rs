@@ -14,8 +14,8 @@ use quorate_replication::follower::{Action, Follower, Introduction, LinkEvent, L
 use quorate_replication::history::{Held, Renamed};
 use quorate_replication::{Address, Epoch};
 use quorate_resp::{Limits, Partial, Requests};
-use smallvec::SmallVec;
 
+use crate::batch::Argv;
 use crate::core::Core;
 use crate::effect::Level;
 use crate::session::{Kind, Session};
@@ -436,11 +436,12 @@ impl Core {
             }
             let parsed = requests.parse(partial.take(), unread, &limits, BATCH);
             let mut before = 0;
-            for index in 0..requests.len() {
-                let argv: SmallVec<[&[u8]; 16]> = requests.arguments(index, unread).collect();
-                self.apply_one(keyspace, &mut upstream.session, &argv);
+            let (mut argv, mut left) = (Argv::default(), requests.len());
+            for command in requests.commands(unread) {
+                left -= 1;
+                self.apply_one(keyspace, &mut upstream.session, argv.of(&command));
                 // Empty lines behind the batch's last command belong to it.
-                let after = if index + 1 == requests.len() { requests.consumed() } else { requests.consumed_by(index) };
+                let after = if left == 0 { requests.consumed() } else { command.consumed() };
                 upstream.uncounted.extend_from_slice(&unread[before..after]);
                 before = after;
                 if upstream.session.multi.is_none() {
