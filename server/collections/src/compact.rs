@@ -1,10 +1,10 @@
-//! A collection in one of its encodings, in one word: a listpack, an intset, or whatever it becomes when it is large.
+//! A collection in one of its encodings, in one word: a small one, an intset, or whatever it becomes when it is large.
 //!
-//! All three are allocations of their own, and the first 32 bits of each say which it is: a listpack begins with its length in bytes (at
-//! least 7), an intset likewise but with the highest bit set, and before a large form stands a zero. So nothing beside the
+//! All three are allocations of their own, and the first 32 bits of each say which it is: a small one begins with its length in bytes (at
+//! least 6), an intset likewise but with the highest bit set, and before a large form stands a zero. So nothing beside the
 //! address has to be kept, and small collections cost their owner eight bytes.
 use crate::thin::MARKED;
-use crate::{IntSet, Listpack};
+use crate::{Flat, IntSet, Listpack};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
@@ -12,11 +12,22 @@ use std::ptr::{self, NonNull};
 /// The first word of a large form.
 const LARGE: u32 = 0;
 
-/// One of three encodings. `L` is the large one.
+/// A small encoding.
+///
+/// # Safety
+/// A transparent wrapper of the address of an allocation of its own, whose first word is not 0 and does not have the highest bit.
+pub unsafe trait Small: Sized + Clone + Send {}
+
+// SAFETY: a wrapper of a `Thin` without mark, which begins with a count of at least 7.
+unsafe impl Small for Listpack {}
+// SAFETY: a wrapper of a `Thin` without mark, which begins with a count of at least 6.
+unsafe impl Small for Flat {}
+
+/// One of three encodings. `S` is the small one, `L` the large.
 #[repr(transparent)]
-pub struct Compact<L> {
+pub struct Compact<S: Small, L> {
     at: NonNull<u8>,
-    holds: PhantomData<L>,
+    holds: PhantomData<(S, L)>,
 }
 
 /// A large form behind the word that tells it from the small ones.
@@ -31,7 +42,7 @@ struct Large<L> {
 pub enum View<I, S, L> {
     /// Integers only.
     Ints(I),
-    /// A listpack.
+    /// The small encoding.
     Small(S),
     /// The large form.
     Large(L),
@@ -40,23 +51,23 @@ pub enum View<I, S, L> {
 /// A borrowed encoding of a collection that has no intset.
 #[derive(Debug)]
 pub enum Split<S, L> {
-    /// A listpack.
+    /// The small encoding.
     Small(S),
     /// The large form.
     Large(L),
 }
 
-// SAFETY: it owns one value of a type that may be sent.
-unsafe impl<L: Send> Send for Compact<L> {}
+// SAFETY: it owns one value, of types that may be sent.
+unsafe impl<S: Small, L: Send> Send for Compact<S, L> {}
 
-impl<L> Compact<L> {
+impl<S: Small, L> Compact<S, L> {
     /// An intset.
     pub fn ints(ints: IntSet) -> Self {
         Self::own(ManuallyDrop::new(ints))
     }
 
-    /// A listpack.
-    pub fn small(pack: Listpack) -> Self {
+    /// The small encoding.
+    pub fn small(pack: S) -> Self {
         Self::own(ManuallyDrop::new(pack))
     }
 
@@ -66,7 +77,7 @@ impl<L> Compact<L> {
         Compact { at: at.cast(), holds: PhantomData }
     }
 
-    /// Takes the address out of an intset or a listpack.
+    /// Takes the address out of an intset or a small encoding.
     fn own<T>(small: ManuallyDrop<T>) -> Self {
         const { assert!(size_of::<T>() == size_of::<NonNull<u8>>()) };
         // SAFETY: both types are transparent wrappers of the non-null address of what they own, which nobody will free through `small`.
@@ -82,21 +93,21 @@ impl<L> Compact<L> {
 
     /// The encoding, to read.
     #[inline]
-    pub fn view(&self) -> View<&IntSet, &Listpack, &L> {
+    pub fn view(&self) -> View<&IntSet, &S, &L> {
         let here = ptr::from_ref(self);
         match self.mark() {
             // SAFETY: the mark says that a `Large` lies there; it is borrowed as long as `self`.
             LARGE => View::Large(unsafe { &self.at.cast::<Large<L>>().as_ref().value }),
             // SAFETY: an intset is a transparent wrapper of the address that lies here, and the mark says that it is one's.
             MARKED.. => View::Ints(unsafe { &*here.cast::<IntSet>() }),
-            // SAFETY: likewise a listpack.
-            _ => View::Small(unsafe { &*here.cast::<Listpack>() }),
+            // SAFETY: likewise a small encoding, as `Small` promises.
+            _ => View::Small(unsafe { &*here.cast::<S>() }),
         }
     }
 
     /// The encoding, to change. A small one stays what it is whatever is done to it.
     #[inline]
-    pub fn view_mut(&mut self) -> View<&mut IntSet, &mut Listpack, &mut L> {
+    pub fn view_mut(&mut self) -> View<&mut IntSet, &mut S, &mut L> {
         let here = ptr::from_mut(self);
         match self.mark() {
             // SAFETY: as in `view`; `&mut self` excludes other references.
@@ -104,13 +115,13 @@ impl<L> Compact<L> {
             // SAFETY: as above.
             MARKED.. => View::Ints(unsafe { &mut *here.cast::<IntSet>() }),
             // SAFETY: as above.
-            _ => View::Small(unsafe { &mut *here.cast::<Listpack>() }),
+            _ => View::Small(unsafe { &mut *here.cast::<S>() }),
         }
     }
 
     /// The encoding of a collection that is never an intset.
     #[inline]
-    pub fn split(&self) -> Split<&Listpack, &L> {
+    pub fn split(&self) -> Split<&S, &L> {
         match self.view() {
             View::Small(pack) => Split::Small(pack),
             View::Large(large) => Split::Large(large),
@@ -120,7 +131,7 @@ impl<L> Compact<L> {
 
     /// The encoding of a collection that is never an intset, to change.
     #[inline]
-    pub fn split_mut(&mut self) -> Split<&mut Listpack, &mut L> {
+    pub fn split_mut(&mut self) -> Split<&mut S, &mut L> {
         match self.view_mut() {
             View::Small(pack) => Split::Small(pack),
             View::Large(large) => Split::Large(large),
@@ -129,7 +140,7 @@ impl<L> Compact<L> {
     }
 }
 
-impl<L> Drop for Compact<L> {
+impl<S: Small, L> Drop for Compact<S, L> {
     fn drop(&mut self) {
         match self.view_mut() {
             // SAFETY: the value is dropped once, and `self` is not used again.
@@ -142,7 +153,7 @@ impl<L> Drop for Compact<L> {
     }
 }
 
-impl<L: Clone> Clone for Compact<L> {
+impl<S: Small, L: Clone> Clone for Compact<S, L> {
     fn clone(&self) -> Self {
         match self.view() {
             View::Ints(ints) => Self::ints(ints.clone()),
@@ -157,7 +168,7 @@ mod tests {
     use super::*;
     use std::rc::Rc;
 
-    type Held = Compact<(Rc<()>, u64)>;
+    type Held = Compact<Listpack, (Rc<()>, u64)>;
 
     fn check(held: &Held, expected: &str) {
         let shown = match held.view() {

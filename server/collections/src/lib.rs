@@ -1,7 +1,7 @@
 //! Data structures under the keyspace. The only room that may hold `unsafe`.
 //!
 //! Two kinds of structures live here. The compact ones (`listpack`, `intset`, `quicklist`) keep Redis's formats byte for
-//! byte, so that an RDB file takes their bytes verbatim. The fast ones (`table`, `entry`, `skiplist`) are this project's own. What is
+//! byte, so that an RDB file takes their bytes verbatim. The others (`flat`, `table`, `entry`, `skiplist`) are this project's own. What is
 //! small and many lies in `blocks`.
 //! Nothing here knows of keys' types, clocks or commands; randomness is an argument.
 #![allow(unsafe_code)]
@@ -11,11 +11,13 @@ pub mod compact;
 pub mod counting;
 pub mod crc64;
 pub mod entry;
+pub mod flat;
 pub mod glob;
 pub mod intset;
 pub mod listpack;
 pub mod lzf;
 pub mod quicklist;
+mod same;
 pub mod seed;
 pub mod sha1;
 pub mod skiplist;
@@ -25,6 +27,7 @@ mod thin;
 
 pub use compact::Compact;
 pub use entry::{Body, Entry, Held, NewValue, Pair};
+pub use flat::Flat;
 pub use intset::IntSet;
 pub use listpack::{Element, Listpack};
 pub use quicklist::QuickList;

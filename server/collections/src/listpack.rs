@@ -98,7 +98,15 @@ impl Listpack {
     }
 
     /// Takes untrusted bytes and walks every element once.
-    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Malformed> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
+        Self::read(bytes)?;
+        let mut held = Thin::new(bytes.len());
+        held.rest_mut().copy_from_slice(&bytes[PREFIX..]);
+        Ok(Listpack { held })
+    }
+
+    /// The elements of untrusted bytes, of which every one was walked once.
+    pub fn read(bytes: &[u8]) -> Result<Iter<'_>, Malformed> {
         const BAD: Malformed = Malformed("listpack");
         if bytes.len() <= HEADER || bytes.len() > LEN_MAX || bytes[bytes.len() - 1] != END {
             return Err(BAD);
@@ -121,9 +129,7 @@ impl Listpack {
         if stated != COUNT_UNKNOWN && usize::from(stated) != count {
             return Err(BAD);
         }
-        let mut held = Thin::new(bytes.len());
-        held.rest_mut().copy_from_slice(&bytes[PREFIX..]);
-        Ok(Listpack { held })
+        Ok(Iter { bytes, front: HEADER, back: bytes.len() - 1 })
     }
 
     /// The listpack in Redis's format.
@@ -197,13 +203,8 @@ impl Listpack {
         decode(&self.as_bytes()[pos.0..])
     }
 
-    /// The first element equal to `needle`, looking at the first and then at every `1 + skip`th (skip 1: a hash's fields).
-    pub fn find(&self, needle: &[u8], skip: usize) -> Option<Pos> {
-        self.find_from(self.first(), needle, skip)
-    }
-
-    /// As `find`, from a position on.
-    pub fn find_from(&self, from: Option<Pos>, needle: &[u8], skip: usize) -> Option<Pos> {
+    /// The first element equal to `needle`, from a position on.
+    pub fn find_from(&self, from: Option<Pos>, needle: &[u8]) -> Option<Pos> {
         let as_int = parse_int(needle);
         let mut pos = from;
         while let Some(here) = pos {
@@ -214,11 +215,7 @@ impl Listpack {
             if found {
                 return pos;
             }
-            let mut at = here.0;
-            for _ in 0..=skip {
-                at = if at < self.end() { after(self.as_bytes(), at) } else { at };
-            }
-            pos = self.at(at);
+            pos = self.next(here);
         }
         None
     }
@@ -226,11 +223,6 @@ impl Listpack {
     /// Appends; a string that is a canonical integer is stored as one.
     pub fn push_back(&mut self, text: &[u8]) {
         self.put(self.end()..self.end(), Element::of(text));
-    }
-
-    /// Appends an integer.
-    pub fn push_back_int(&mut self, value: i64) {
-        self.put(self.end()..self.end(), Element::Int(value));
     }
 
     /// Prepends.
@@ -254,11 +246,6 @@ impl Listpack {
     /// Puts `text` in the place of the element at `pos`.
     pub fn replace(&mut self, pos: Pos, text: &[u8]) {
         self.put(pos.0..after(self.as_bytes(), pos.0), Element::of(text));
-    }
-
-    /// Puts an integer in the place of the element at `pos`.
-    pub fn replace_int(&mut self, pos: Pos, value: i64) {
-        self.put(pos.0..after(self.as_bytes(), pos.0), Element::Int(value));
     }
 
     /// Removes `count` elements from `pos` on (fewer when the end comes first); returns what now stands at `pos`.
@@ -429,6 +416,42 @@ impl<'a> Iterator for Positions<'a> {
 impl<'a> DoubleEndedIterator for Positions<'a> {
     fn next_back(&mut self) -> Option<Self::Item> {
         self.0.next_back().map(|element| (Pos(self.0.back), element))
+    }
+}
+
+/// A listpack on its way into a file, written from front to back.
+#[derive(Debug)]
+pub struct Writer {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Writer {
+    /// An empty one, with room for so many bytes.
+    pub fn new(capacity: usize) -> Self {
+        let mut bytes = Vec::with_capacity(capacity);
+        bytes.extend_from_slice(&[0; HEADER]);
+        Writer { bytes, count: 0 }
+    }
+
+    /// Appends an element.
+    pub fn push(&mut self, element: Element<'_>) {
+        let (head, data) = Head::of(element);
+        let back = Back::of(head.as_slice().len() + data.len());
+        for part in [head.as_slice(), data, back.as_slice()] {
+            self.bytes.extend_from_slice(part);
+        }
+        self.count += 1;
+    }
+
+    /// The listpack in Redis's format. Below 4 GiB: its elements come from a collection that is shorter.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.bytes.push(END);
+        let length = u32::try_from(self.bytes.len()).expect("what it is written from is below 2 GiB");
+        self.bytes[..PREFIX].copy_from_slice(&length.to_le_bytes());
+        let count = u16::try_from(self.count).unwrap_or(COUNT_UNKNOWN);
+        self.bytes[PREFIX..HEADER].copy_from_slice(&count.to_le_bytes());
+        self.bytes
     }
 }
 

@@ -310,7 +310,7 @@ impl QuickList {
                 Node::Packed(pack) => {
                     let mut from = pack.first();
                     while removed < limit
-                        && let Some(found) = pack.find_from(from, needle, 0)
+                        && let Some(found) = pack.find_from(from, needle)
                     {
                         from = pack.remove(found, 1);
                         removed += 1;

@@ -178,7 +178,15 @@ pub(crate) mod testing {
     use crate::Limits;
     use proptest::prelude::*;
     use quorate_collections::HashSeed;
+    use quorate_collections::listpack::{Element, Writer};
     use std::sync::Arc;
+
+    /// A file's listpack.
+    pub fn listpack(texts: &[&str]) -> Vec<u8> {
+        let mut out = Writer::new(0);
+        texts.iter().for_each(|text| out.push(Element::of(text.as_bytes())));
+        out.finish()
+    }
 
     /// Thresholds so low that a few steps cross them.
     pub fn limits() -> Arc<Limits> {

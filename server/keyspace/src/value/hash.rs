@@ -1,4 +1,4 @@
-//! A hash: a listpack of fields and values while it is small, then a hash table.
+//! A hash: a flat sequence of fields and values while it is small, then a hash table. To clients and in files the small one is a listpack.
 //!
 //! `listpack --(a field or value too long, too many fields)--> hashtable`; never back. Source of both
 //! thresholds: `hash-max-listpack-*`.
@@ -8,7 +8,12 @@ use super::{
     walk::{Either, Pairs, held_text, new_text},
 };
 use crate::{Limits, StrRef};
-use quorate_collections::{Body, Compact, NewValue, Pair, Table, compact::Split, listpack::Listpack};
+use quorate_collections::{
+    Body, Compact, Flat, NewValue, Pair, Table,
+    compact::Split,
+    flat::{COUNT_MAX, Part},
+    listpack::{self, Writer},
+};
 use std::{convert::Infallible, fmt};
 
 /// A field and its value in a large hash.
@@ -16,28 +21,33 @@ type Field = Pair;
 
 /// Fields and their values.
 pub struct Hash {
-    inner: Compact<Table<Field>>,
+    inner: Compact<Flat, Table<Field>>,
 }
 
 impl Hash {
     /// An empty hash.
     pub fn new() -> Self {
-        Self { inner: Compact::small(Listpack::new()) }
+        Self { inner: Compact::small(Flat::new()) }
     }
 
-    /// A hash from an RDB file's listpack `field value field value …`; converted when past the thresholds.
-    pub fn from_listpack(pairs: Listpack, limits: &Limits) -> Result<Self, Malformed> {
-        if pairs.is_empty() {
+    /// A hash from an RDB file's listpack `field value field value …`; a table when past the thresholds.
+    pub fn from_listpack(elements: listpack::Iter<'_>, limits: &Limits) -> Result<Self, Malformed> {
+        let count = elements.clone().count();
+        if count == 0 {
             return Err(Malformed::Empty);
         }
-        if !pairs.len().is_multiple_of(2) {
+        if !count.is_multiple_of(2) {
             return Err(Malformed::Odd);
         }
-        check_distinct(Pairs(pairs.iter()).map(|(field, _)| field))?;
-        let mut hash = Self { inner: Compact::small(pairs) };
-        let longest = hash.iter().map(|(field, value)| field.text_len().max(value.text_len())).max().unwrap_or(0);
-        if hash.len() > limits.hash_max_listpack_entries || longest > limits.hash_max_listpack_value {
-            hash.enlarge(limits);
+        check_distinct(Pairs(elements.clone()).map(|(field, _)| field))?;
+        let longest = elements.clone().map(|element| element.text_len()).max().unwrap_or(0);
+        if count / 2 <= entries_max(limits) && longest <= limits.hash_max_listpack_value {
+            return Ok(Self { inner: Compact::small(Flat::from_parts(elements.map(Part::of_element))) });
+        }
+        let mut hash = Self::new();
+        let table = hash.enlarge(limits);
+        for (field, value) in Pairs(elements) {
+            table.insert(Field::new(field.text(&mut [0; _]), element(value), None));
         }
         Ok(hash)
     }
@@ -59,7 +69,7 @@ impl Hash {
     pub fn get(&self, field: &[u8]) -> Option<StrRef<'_>> {
         match self.inner.split() {
             Split::Small(pairs) => {
-                let value = pairs.next(pairs.find(field, 1)?).expect("a field is followed by its value");
+                let value = pairs.next(pairs.find::<1>(field)?).expect("a field is followed by its value");
                 Some(pairs.get(value))
             }
             Split::Large(table) => Some(pair(table.get(field)?).1),
@@ -69,7 +79,7 @@ impl Hash {
     /// Whether the field exists.
     pub fn contains(&self, field: &[u8]) -> bool {
         match self.inner.split() {
-            Split::Small(pairs) => pairs.find(field, 1).is_some(),
+            Split::Small(pairs) => pairs.find::<1>(field).is_some(),
             Split::Large(table) => table.contains(field),
         }
     }
@@ -80,14 +90,13 @@ impl Hash {
             let longest = field.len().max(value.len());
             let bytes = pairs.byte_len() + field.len() + value.len();
             if longest <= limits.hash_max_listpack_value && bytes <= LISTPACK_BYTES_MAX {
-                if let Some(at) = pairs.find(field, 1) {
+                if let Some(at) = pairs.find::<1>(field) {
                     let at = pairs.next(at).expect("a field is followed by its value");
-                    pairs.replace(at, value);
+                    pairs.replace(at, Part::of(value));
                     return false;
                 }
-                if pairs.len() / 2 < limits.hash_max_listpack_entries {
-                    pairs.push_back(field);
-                    pairs.push_back(value);
+                if pairs.len() / 2 < entries_max(limits) {
+                    pairs.push([Part::of(field), Part::of(value)]);
                     return true;
                 }
             }
@@ -103,7 +112,7 @@ impl Hash {
     /// Removes a field; true when it was there.
     pub fn remove(&mut self, field: &[u8]) -> bool {
         match self.inner.split_mut() {
-            Split::Small(pairs) => match pairs.find(field, 1) {
+            Split::Small(pairs) => match pairs.find::<1>(field) {
                 Some(at) => {
                     pairs.remove(at, 2);
                     true
@@ -149,12 +158,17 @@ impl Hash {
         }
     }
 
-    /// The bytes of the listpack, when that is the encoding.
-    pub fn as_listpack(&self) -> Option<&[u8]> {
-        match self.inner.split() {
-            Split::Small(pairs) => Some(pairs.as_bytes()),
-            Split::Large(_) => None,
-        }
+    /// Whether the encoding is the small one.
+    pub fn is_small(&self) -> bool {
+        matches!(self.inner.split(), Split::Small(_))
+    }
+
+    /// The listpack of an RDB file, when the encoding is the small one.
+    pub fn listpack(&self) -> Option<Vec<u8>> {
+        let Split::Small(pairs) = self.inner.split() else { return None };
+        let mut out = Writer::new(pairs.byte_len() + pairs.len() + 1);
+        pairs.iter().for_each(|element| out.push(element));
+        Some(out.finish())
     }
 
     /// The encoding as OBJECT ENCODING names it: `listpack` or `hashtable`.
@@ -187,6 +201,11 @@ impl Hash {
             Split::Small(_) => unreachable!("just enlarged"),
         }
     }
+}
+
+/// Most fields of a small hash.
+fn entries_max(limits: &Limits) -> usize {
+    limits.hash_max_listpack_entries.min(COUNT_MAX / 2)
 }
 
 /// The field and value of an entry.
@@ -237,8 +256,9 @@ impl fmt::Debug for Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::testing::{limits, text};
+    use crate::value::testing::{limits, listpack, text};
     use proptest::prelude::*;
+    use quorate_collections::Listpack;
     use std::collections::BTreeMap;
 
     #[derive(Clone, Debug)]
@@ -278,11 +298,13 @@ mod tests {
     #[test]
     fn a_listpack_must_hold_pairs_of_distinct_fields() {
         let pack = |texts: &[&str]| {
-            let mut pack = Listpack::new();
-            texts.iter().for_each(|text| pack.push_back(text.as_bytes()));
-            Hash::from_listpack(pack, &limits()).map(|hash| hash.len())
+            let bytes = listpack(texts);
+            let hash = Hash::from_listpack(Listpack::read(&bytes).expect("well-formed"), &limits())?;
+            assert!(hash.listpack().is_none_or(|back| back == bytes), "back as it came");
+            Ok((hash.len(), hash.is_small()))
         };
-        assert_eq!(pack(&["a", "1", "b", "2"]), Ok(2));
+        assert_eq!(pack(&["a", "1", "b", "2"]), Ok((2, true)));
+        assert_eq!(pack(&["a", "xxxxxxxxxxxxx"]), Ok((1, false)), "a value above the threshold");
         assert_eq!(pack(&["a", "1", "b"]), Err(Malformed::Odd));
         assert_eq!(pack(&["a", "1", "a", "2"]), Err(Malformed::Duplicate));
         assert_eq!(pack(&[]), Err(Malformed::Empty));

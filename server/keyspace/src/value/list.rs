@@ -28,7 +28,7 @@ pub enum End {
 /// A list. Indexes count from 0 at the head; callers resolve negative ones.
 #[derive(Clone)]
 pub struct List {
-    inner: Compact<QuickList>,
+    inner: Compact<Listpack, QuickList>,
 }
 
 impl List {

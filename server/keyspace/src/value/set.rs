@@ -1,4 +1,4 @@
-//! A set: an intset while all members are integers, a listpack while it is small, then a hash table.
+//! A set: an intset while all members are integers, a flat sequence while it is small (to clients a listpack), then a hash table.
 //!
 //! `intset --(too many)--> hashtable`, `intset --(a member that is no integer)--> listpack` or, past its
 //! thresholds, `hashtable`; `listpack --(a member too long, too many)--> hashtable`. Never back.
@@ -7,10 +7,11 @@
 use super::{LISTPACK_BYTES_MAX, Malformed, check_distinct, walk::Either};
 use crate::{Limits, StrRef};
 use quorate_collections::{
-    Compact, HashSeed, NewValue, Pair, Table,
+    Compact, Flat, HashSeed, NewValue, Pair, Table,
     compact::View,
+    flat::{COUNT_MAX, Part},
     intset::IntSet,
-    listpack::Listpack,
+    listpack,
     text::{INT_TEXT_MAX, parse_int},
 };
 use std::fmt;
@@ -20,7 +21,7 @@ type Member = Pair;
 
 /// A set of distinct strings.
 pub struct Set {
-    inner: Compact<Table<Member>>,
+    inner: Compact<Flat, Table<Member>>,
 }
 
 impl Set {
@@ -41,16 +42,21 @@ impl Set {
         Ok(set)
     }
 
-    /// A set from an RDB file's listpack of members; converted when past the thresholds.
-    pub fn from_listpack(members: Listpack, limits: &Limits) -> Result<Self, Malformed> {
-        if members.is_empty() {
+    /// A set from an RDB file's listpack of members; a table when past the thresholds.
+    pub fn from_listpack(members: listpack::Iter<'_>, limits: &Limits) -> Result<Self, Malformed> {
+        let count = members.clone().count();
+        if count == 0 {
             return Err(Malformed::Empty);
         }
-        check_distinct(members.iter())?;
-        let mut set = Self { inner: Compact::small(members) };
-        let longest = set.iter().map(|member| member.text_len()).max().unwrap_or(0);
-        if set.len() > limits.set_max_listpack_entries || longest > limits.set_max_listpack_value {
-            set.enlarge(limits);
+        check_distinct(members.clone())?;
+        let longest = members.clone().map(|member| member.text_len()).max().unwrap_or(0);
+        if count <= entries_max(limits) && longest <= limits.set_max_listpack_value {
+            return Ok(Self { inner: Compact::small(Flat::from_parts(members.map(Part::of_element))) });
+        }
+        let mut set = Self::new();
+        let table = set.enlarge(limits);
+        for member in members {
+            table.insert(new_member(member.text(&mut [0; INT_TEXT_MAX])));
         }
         Ok(set)
     }
@@ -73,7 +79,7 @@ impl Set {
     pub fn contains(&self, member: &[u8]) -> bool {
         match self.inner.view() {
             View::Ints(ints) => parse_int(member).is_some_and(|number| ints.contains(number)),
-            View::Small(members) => members.find(member, 0).is_some(),
+            View::Small(members) => members.find::<0>(member).is_some(),
             View::Large(table) => table.contains(member),
         }
     }
@@ -91,14 +97,14 @@ impl Set {
             self.leave_ints(limits, member);
         }
         if let View::Small(members) = self.inner.view_mut() {
-            if members.find(member, 0).is_some() {
+            if members.find::<0>(member).is_some() {
                 return false;
             }
-            let fits = members.len() < limits.set_max_listpack_entries
+            let fits = members.len() < entries_max(limits)
                 && member.len() <= limits.set_max_listpack_value
                 && members.byte_len() + member.len() <= LISTPACK_BYTES_MAX;
             if fits {
-                members.push_back(member);
+                members.push([Part::of(member)]);
                 return true;
             }
         }
@@ -109,7 +115,7 @@ impl Set {
     pub fn remove(&mut self, member: &[u8]) -> bool {
         match self.inner.view_mut() {
             View::Ints(ints) => parse_int(member).is_some_and(|number| ints.remove(number)),
-            View::Small(members) => match members.find(member, 0) {
+            View::Small(members) => match members.find::<0>(member) {
                 Some(at) => {
                     members.remove(at, 1);
                     true
@@ -158,14 +164,6 @@ impl Set {
         }
     }
 
-    /// The bytes of the listpack, when that is the encoding.
-    pub fn as_listpack(&self) -> Option<&[u8]> {
-        match self.inner.view() {
-            View::Small(members) => Some(members.as_bytes()),
-            _ => None,
-        }
-    }
-
     /// The encoding as OBJECT ENCODING names it: `intset`, `listpack` or `hashtable`.
     pub fn encoding_name(&self) -> &'static str {
         match self.inner.view() {
@@ -189,15 +187,12 @@ impl Set {
         let View::Ints(ints) = self.inner.view() else { return };
         let ends = [ints.get(0), ints.len().checked_sub(1).and_then(|last| ints.get(last))];
         let longest = ends.into_iter().flatten().map(|end| StrRef::Int(end).text_len()).max().unwrap_or(0);
-        let fits =
-            ints.len() < limits.set_max_listpack_entries && longest.max(coming.len()) <= limits.set_max_listpack_value;
+        let fits = ints.len() < entries_max(limits) && longest.max(coming.len()) <= limits.set_max_listpack_value;
         if !fits {
             self.enlarge(limits);
             return;
         }
-        let mut members = Listpack::new();
-        ints.iter().for_each(|number| members.push_back_int(number));
-        self.inner = Compact::small(members);
+        self.inner = Compact::small(Flat::from_parts(ints.iter().map(Part::Int)));
     }
 
     /// Takes the large encoding, if it is not there yet.
@@ -219,6 +214,11 @@ impl Set {
         }
         table
     }
+}
+
+/// Most members of a small set.
+fn entries_max(limits: &Limits) -> usize {
+    limits.set_max_listpack_entries.min(COUNT_MAX)
 }
 
 fn new_member(member: &[u8]) -> Member {

@@ -31,6 +31,7 @@ impl<T, A: DoubleEndedIterator<Item = T>, B: DoubleEndedIterator<Item = T>> Doub
 }
 
 /// Elements two by two: the fields and values, or members and scores, of a listpack.
+#[derive(Clone)]
 pub struct Pairs<I>(pub I);
 
 impl<I: Iterator> Iterator for Pairs<I> {

@@ -1,55 +1,62 @@
-//! A sorted set: a listpack of members and scores while it is small, then a skip list with a table of members.
+//! A sorted set: a flat sequence of members and scores while it is small (to clients and in files a listpack), then a skip list with a
+//! table of members.
 //!
 //! `listpack --(a member too long, too many members)--> skiplist`; never back. Source of both thresholds:
-//! `zset-max-listpack-*`. In a listpack a score without fraction is an integer element, another its shortest decimal text.
+//! `zset-max-listpack-*`. In a file's listpack a score without fraction is an integer element, another its shortest decimal text.
 
 use super::{
     LISTPACK_BYTES_MAX, Malformed, check_distinct,
-    walk::{Either, Pairs, Window},
+    walk::{Either, Pairs},
 };
 use crate::{Limits, StrRef};
 use quorate_collections::{
-    Compact, HashSeed,
+    Compact, Flat, HashSeed,
     compact::Split,
-    listpack::{Listpack, Pos},
+    flat::{COUNT_MAX, Part, Pos, Scored},
+    listpack::{self, Element, Writer},
     skiplist::{LexBound, ScoreBound, SkipList},
     text::INT_TEXT_MAX,
 };
-use std::{cmp::Ordering, fmt, ops::Range};
+use std::{cmp::Ordering, collections::VecDeque, fmt, ops::Range};
 
 /// Members ordered by score, then by their bytes. Ranks count from 0 at the lowest.
 ///
 /// Ranges by score and by member are first turned into ranks ([`score_ranks`](Zset::score_ranks),
 /// [`lex_ranks`](Zset::lex_ranks)), then counted, read or removed as ranks.
 pub struct Zset {
-    inner: Compact<SkipList>,
+    inner: Compact<Flat, SkipList>,
 }
 
 impl Zset {
     /// An empty sorted set.
     pub fn new() -> Self {
-        Self { inner: Compact::small(Listpack::new()) }
+        Self { inner: Compact::small(Flat::new()) }
     }
 
-    /// A sorted set from an RDB file's listpack `member score member score …`; converted when past the thresholds.
-    pub fn from_listpack(pairs: Listpack, limits: &Limits) -> Result<Self, Malformed> {
-        if pairs.is_empty() {
+    /// A sorted set from an RDB file's listpack `member score member score …`; a skip list when past the thresholds.
+    pub fn from_listpack(elements: listpack::Iter<'_>, limits: &Limits) -> Result<Self, Malformed> {
+        let count = elements.clone().count();
+        if count == 0 {
             return Err(Malformed::Empty);
         }
-        if !pairs.len().is_multiple_of(2) {
+        if !count.is_multiple_of(2) {
             return Err(Malformed::Odd);
         }
-        check_distinct(Pairs(pairs.iter()).map(|(member, _)| member))?;
-        let scores = Pairs(pairs.iter()).map(|(_, score)| parse_score(score).ok_or(Malformed::Score));
-        let _: f64 = scores.sum::<Result<f64, _>>()?;
-        let mut zset = Self { inner: Compact::small(pairs) };
-        let longest = zset.iter().map(|(member, _)| member.text_len()).max().unwrap_or(0);
-        let is_sorted = zset.iter().is_sorted_by(|a, b| compare(*a, *b).is_lt());
-        if !is_sorted {
+        check_distinct(Pairs(elements.clone()).map(|(member, _)| member))?;
+        let scored = Pairs(elements).map(|(member, score)| Some((member, parse_score(score)?)));
+        let pairs: Vec<_> = scored.collect::<Option<_>>().ok_or(Malformed::Score)?;
+        if !pairs.is_sorted_by(|a, b| compare(*a, *b).is_lt()) {
             return Err(Malformed::Order);
         }
-        if zset.len() > limits.zset_max_listpack_entries || longest > limits.zset_max_listpack_value {
-            zset.enlarge(limits);
+        let longest = pairs.iter().map(|(member, _)| member.text_len()).max().unwrap_or(0);
+        if pairs.len() <= entries_max(limits) && longest <= limits.zset_max_listpack_value {
+            let parts = pairs.iter().flat_map(|&(member, score)| [Part::of_element(member), Part::score(score)]);
+            return Ok(Self { inner: Compact::small(Flat::from_parts(parts)) });
+        }
+        let mut zset = Self::new();
+        let list = zset.enlarge(limits);
+        for (member, score) in pairs {
+            list.insert(member.text(&mut [0; INT_TEXT_MAX]), score);
         }
         Ok(zset)
     }
@@ -70,7 +77,7 @@ impl Zset {
     /// A member's score.
     pub fn score(&self, member: &[u8]) -> Option<f64> {
         match self.inner.split() {
-            Split::Small(pairs) => Some(score_after(pairs, pairs.find(member, 1)?)),
+            Split::Small(pairs) => Some(pairs.number(score_of(pairs, pairs.find::<1>(member)?))),
             Split::Large(list) => list.score(member),
         }
     }
@@ -79,19 +86,22 @@ impl Zset {
     pub fn insert(&mut self, limits: &Limits, member: &[u8], score: f64) -> Option<f64> {
         assert!(!score.is_nan(), "a score is a number");
         if let Split::Small(pairs) = self.inner.split_mut() {
-            if let Some(at) = pairs.find(member, 1) {
-                let old = score_after(pairs, at);
+            if let Some(at) = pairs.find::<1>(member) {
+                let old = pairs.number(score_of(pairs, at));
                 if old.total_cmp(&score).is_ne() {
-                    pairs.remove(at, 2);
-                    insert_sorted(pairs, member, score);
+                    rescore(pairs, at, member, score);
                 }
                 return Some(old);
             }
-            let fits = pairs.len() / 2 < limits.zset_max_listpack_entries
+            let fits = pairs.len() / 2 < entries_max(limits)
                 && member.len() <= limits.zset_max_listpack_value
                 && pairs.byte_len() + member.len() <= LISTPACK_BYTES_MAX;
             if fits {
-                insert_sorted(pairs, member, score);
+                let pair = [Part::of(member), Part::score(score)];
+                match first_above(pairs, member, score) {
+                    Some(at) => pairs.insert(at, pair),
+                    None => pairs.push(pair),
+                }
                 return None;
             }
         }
@@ -102,8 +112,8 @@ impl Zset {
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         match self.inner.split_mut() {
             Split::Small(pairs) => {
-                let at = pairs.find(member, 1)?;
-                let score = score_after(pairs, at);
+                let at = pairs.find::<1>(member)?;
+                let score = pairs.number(score_of(pairs, at));
                 pairs.remove(at, 2);
                 Some(score)
             }
@@ -114,7 +124,10 @@ impl Zset {
     /// A member's rank.
     pub fn rank(&self, member: &[u8]) -> Option<usize> {
         match self.inner.split() {
-            Split::Small(pairs) => Pairs(pairs.iter()).position(|(other, _)| other.is(member)),
+            Split::Small(pairs) => {
+                let wanted = Element::of(member);
+                pairs.scored(0).position(|(other, _)| other == wanted)
+            }
             Split::Large(list) => list.rank(member),
         }
     }
@@ -166,8 +179,7 @@ impl Zset {
         let start = ranks.start.min(end);
         match self.inner.split() {
             Split::Small(pairs) => {
-                let scored = |(member, score)| (member, parse_score(score).expect("only scores are stored"));
-                Either::Small(Window::new(Pairs(pairs.iter()).map(scored), start, end - start, len - end))
+                Either::Small(Members { ahead: pairs.scored(start), left: end - start, gathered: VecDeque::new() })
             }
             Split::Large(list) => {
                 Either::Large(list.range(start..end).map(|(member, score)| (StrRef::Bytes(member), score)))
@@ -198,7 +210,7 @@ impl Zset {
             Split::Small(_) if self.is_empty() => None,
             Split::Small(pairs) => {
                 let at = pairs.nth(2 * rng.usize(..self.len())).expect("below the length");
-                Some((pairs.get(at), score_after(pairs, at)))
+                Some((pairs.get(at), pairs.number(score_of(pairs, at))))
             }
             Split::Large(list) => list.random(rng).map(|(member, score)| (StrRef::Bytes(member), score)),
         }
@@ -215,12 +227,23 @@ impl Zset {
         }
     }
 
-    /// The bytes of the listpack, when that is the encoding.
-    pub fn as_listpack(&self) -> Option<&[u8]> {
-        match self.inner.split() {
-            Split::Small(pairs) => Some(pairs.as_bytes()),
-            Split::Large(_) => None,
+    /// Whether the encoding is the small one.
+    pub fn is_small(&self) -> bool {
+        matches!(self.inner.split(), Split::Small(_))
+    }
+
+    /// The listpack of an RDB file, when the encoding is the small one.
+    pub fn listpack(&self) -> Option<Vec<u8>> {
+        let Split::Small(pairs) = self.inner.split() else { return None };
+        let mut out = Writer::new(pairs.byte_len() + 2 * pairs.len() + 1);
+        for (member, score) in pairs.scored(0) {
+            out.push(member);
+            match Part::score(score) {
+                Part::Int(score) => out.push(Element::Int(score)),
+                _ => out.push(Element::Bytes(format!("{score:?}").as_bytes())),
+            }
         }
+        Some(out.finish())
     }
 
     /// The encoding as OBJECT ENCODING names it: `listpack` or `skiplist`.
@@ -276,13 +299,75 @@ fn compare(a: (StrRef<'_>, f64), b: (StrRef<'_>, f64)) -> Ordering {
     by_score.then_with(|| a.0.text(&mut [0; INT_TEXT_MAX]).cmp(b.0.text(&mut [0; INT_TEXT_MAX])))
 }
 
-/// The score that follows the member at `at`.
-fn score_after(pairs: &Listpack, at: Pos) -> f64 {
-    let score = pairs.next(at).expect("a member is followed by its score");
-    parse_score(pairs.get(score)).expect("only scores are stored")
+/// Most members of a small sorted set.
+fn entries_max(limits: &Limits) -> usize {
+    limits.zset_max_listpack_entries.min(COUNT_MAX / 2)
 }
 
-/// A score as a listpack holds it. Texts come from untrusted files too.
+/// Where the score of the member at `at` stands.
+fn score_of(pairs: &Flat, at: Pos) -> Pos {
+    pairs.next(at).expect("a member is followed by its score")
+}
+
+/// Where the first pair stands that comes after this one, which may be among them; nothing when none does.
+fn first_above(pairs: &Flat, member: &[u8], score: f64) -> Option<Pos> {
+    let mut ahead = pairs.scored(0);
+    loop {
+        let at = ahead.pos();
+        let (other, its) = ahead.next()?;
+        if its > score || its == score && other.text(&mut [0; INT_TEXT_MAX]) > member {
+            return at;
+        }
+    }
+}
+
+/// Gives the member at `at` another score and moves it where it belongs then.
+fn rescore(pairs: &mut Flat, at: Pos, member: &[u8], score: f64) {
+    pairs.replace(score_of(pairs, at), Part::score(score));
+    let (end, to) = (pairs.next(score_of(pairs, at)), first_above(pairs, member, score));
+    if to != end {
+        pairs.shift(at, end, to);
+    }
+}
+
+/// A range of a small sorted set, reversible: what is asked for from its end is gathered from its front first.
+struct Members<'a> {
+    ahead: Scored<'a>,
+    /// Of those ahead that were not gathered.
+    left: usize,
+    gathered: VecDeque<(StrRef<'a>, f64)>,
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (StrRef<'a>, f64);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                self.ahead.next()
+            }
+            None => self.gathered.pop_front(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.left + self.gathered.len();
+        (left, Some(left))
+    }
+}
+
+impl DoubleEndedIterator for Members<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        if self.left > 0 {
+            self.gathered.extend(self.ahead.by_ref().take(self.left));
+            self.left = 0;
+        }
+        self.gathered.pop_back()
+    }
+}
+
+/// A score as a file's listpack holds it. Texts come from untrusted files too.
 #[allow(clippy::cast_precision_loss, reason = "an integer element stands for the nearest double, as in Redis")]
 fn parse_score(score: StrRef<'_>) -> Option<f64> {
     match score {
@@ -292,36 +377,6 @@ fn parse_score(score: StrRef<'_>) -> Option<f64> {
             (!score.is_nan()).then_some(score)
         }
     }
-}
-
-/// Puts a member that is not there where it belongs.
-fn insert_sorted(pairs: &mut Listpack, member: &[u8], score: f64) {
-    let coming = (StrRef::Bytes(member), score);
-    let mut next = pairs.first();
-    while let Some(at) = next {
-        if compare((pairs.get(at), score_after(pairs, at)), coming).is_gt() {
-            break;
-        }
-        next = pairs.next(at).and_then(|score| pairs.next(score));
-    }
-    let text = score_text(score);
-    match next {
-        Some(at) => {
-            let at = pairs.insert_before(at, member);
-            pairs.insert_after(at, text.as_bytes());
-        }
-        None => {
-            pairs.push_back(member);
-            pairs.push_back(text.as_bytes());
-        }
-    }
-}
-
-/// The text of a score in a listpack; that of an integer becomes an integer element.
-#[allow(clippy::cast_possible_truncation, reason = "checked to be whole and within 2^62")]
-fn score_text(score: f64) -> String {
-    const WHOLE: f64 = (1u64 << 62) as f64;
-    if score.fract() == 0.0 && score.abs() < WHOLE { (score as i64).to_string() } else { format!("{score:?}") }
 }
 
 impl Default for Zset {
@@ -349,8 +404,9 @@ impl fmt::Debug for Zset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::testing::{limits, text};
+    use crate::value::testing::{limits, listpack, text};
     use proptest::prelude::*;
+    use quorate_collections::Listpack;
 
     /// Scores that meet again, with the odd ones among them.
     fn score() -> impl Strategy<Value = f64> {
@@ -412,11 +468,13 @@ mod tests {
     #[test]
     fn a_listpack_must_hold_members_in_order_with_scores() {
         let pack = |texts: &[&str]| {
-            let mut pack = Listpack::new();
-            texts.iter().for_each(|text| pack.push_back(text.as_bytes()));
-            Zset::from_listpack(pack, &limits()).map(|zset| zset.len())
+            let bytes = listpack(texts);
+            let zset = Zset::from_listpack(Listpack::read(&bytes).expect("well-formed"), &limits())?;
+            assert!(zset.listpack().is_none_or(|back| back == bytes), "back as it came");
+            Ok((zset.len(), zset.is_small()))
         };
-        assert_eq!(pack(&["b", "1", "a", "2.5", "c", "inf"]), Ok(3));
+        assert_eq!(pack(&["b", "1", "a", "2.5", "c", "inf"]), Ok((3, true)));
+        assert_eq!(pack(&["xxxxxxxxxxxxx", "1"]), Ok((1, false)), "a member above the threshold");
         assert_eq!(pack(&["a", "2", "b", "1"]), Err(Malformed::Order));
         assert_eq!(pack(&["a", "1", "a", "2"]), Err(Malformed::Duplicate));
         assert_eq!(pack(&["a", "nan"]), Err(Malformed::Score));

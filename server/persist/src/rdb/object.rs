@@ -1,10 +1,10 @@
 //! One value: its type byte and its content, written as version 10 knows them, read in every form since version 6.
 //!
-//! Lists are QUICKLIST_2; small hashes and sorted sets are listpacks, sets of integers intsets, all verbatim; the rest is
+//! Lists are QUICKLIST_2 and sets of integers intsets, both verbatim; small hashes and sorted sets are rewritten as listpacks; the rest is
 //! written element by element. A set in a listpack is written as a plain SET, since SET_LISTPACK came with version 11.
 
 use quorate_collections::intset::IntSet;
-use quorate_collections::listpack::{Element, Listpack};
+use quorate_collections::listpack::{self, Element, Listpack};
 use quorate_collections::quicklist::Node;
 use quorate_collections::text::INT_TEXT_MAX;
 use quorate_keyspace::{End, Hash, Limits, List, Malformed, Set, Value, ValueRef, Zset};
@@ -27,9 +27,9 @@ pub(super) fn kind_of(value: ValueRef<'_>) -> u8 {
         ValueRef::List(_) => kind::LIST_QUICKLIST_2,
         ValueRef::Set(set) if set.as_intset().is_some() => kind::SET_INTSET,
         ValueRef::Set(_) => kind::SET,
-        ValueRef::Hash(hash) if hash.as_listpack().is_some() => kind::HASH_LISTPACK,
+        ValueRef::Hash(hash) if hash.is_small() => kind::HASH_LISTPACK,
         ValueRef::Hash(_) => kind::HASH,
-        ValueRef::Zset(zset) if zset.as_listpack().is_some() => kind::ZSET_LISTPACK,
+        ValueRef::Zset(zset) if zset.is_small() => kind::ZSET_LISTPACK,
         ValueRef::Zset(_) => kind::ZSET_2,
     }
 }
@@ -46,8 +46,8 @@ pub(super) fn encode(value: ValueRef<'_>, out: &mut Encoder) {
                 set.iter().for_each(|member| out.stored(member));
             }
         },
-        ValueRef::Hash(hash) => match hash.as_listpack() {
-            Some(bytes) => out.blob(bytes),
+        ValueRef::Hash(hash) => match hash.listpack() {
+            Some(bytes) => out.blob(&bytes),
             None => {
                 out.len(hash.len() as u64);
                 for (field, value) in hash.iter() {
@@ -56,8 +56,8 @@ pub(super) fn encode(value: ValueRef<'_>, out: &mut Encoder) {
                 }
             }
         },
-        ValueRef::Zset(zset) => match zset.as_listpack() {
-            Some(bytes) => out.blob(bytes),
+        ValueRef::Zset(zset) => match zset.listpack() {
+            Some(bytes) => out.blob(&bytes),
             None => {
                 out.len(zset.len() as u64);
                 // From the highest, as Redis does: each insertion of its loader is then at the head.
@@ -115,17 +115,26 @@ pub(super) fn decode(input: &mut Input<'_>, kind: u8, limits: &Limits) -> Result
             let ints = IntSet::from_bytes(input.string()?).map_err(|error| input.corrupt(error.0))?;
             Set::from_intset(ints, limits).map(Value::Set)
         }
-        kind::SET_LISTPACK => Set::from_listpack(listpack(input)?, limits).map(Value::Set),
+        kind::SET_LISTPACK => {
+            let bytes = input.string()?;
+            Set::from_listpack(elements(&bytes, input)?, limits).map(Value::Set)
+        }
         kind::HASH | kind::HASH_ZIPLIST | kind::HASH_ZIPMAP => {
             let hash = decode_hash(input, kind, limits)?;
             if hash.is_empty() { Err(Malformed::Empty) } else { Ok(Value::Hash(hash)) }
         }
-        kind::HASH_LISTPACK => Hash::from_listpack(listpack(input)?, limits).map(Value::Hash),
+        kind::HASH_LISTPACK => {
+            let bytes = input.string()?;
+            Hash::from_listpack(elements(&bytes, input)?, limits).map(Value::Hash)
+        }
         kind::ZSET | kind::ZSET_2 | kind::ZSET_ZIPLIST => {
             let zset = decode_zset(input, kind, limits)?;
             if zset.is_empty() { Err(Malformed::Empty) } else { Ok(Value::Zset(zset)) }
         }
-        kind::ZSET_LISTPACK => Zset::from_listpack(listpack(input)?, limits).map(Value::Zset),
+        kind::ZSET_LISTPACK => {
+            let bytes = input.string()?;
+            Zset::from_listpack(elements(&bytes, input)?, limits).map(Value::Zset)
+        }
         other => return Err(unknown(input, other)),
     };
     match value {
@@ -149,8 +158,13 @@ fn unknown(input: &Input<'_>, kind: u8) -> RdbError {
     }
 }
 
+/// The elements of a listpack.
+fn elements<'b>(bytes: &'b [u8], input: &Input<'_>) -> Result<listpack::Iter<'b>, RdbError> {
+    Listpack::read(bytes).map_err(|error| input.corrupt(error.0))
+}
+
 fn listpack(input: &mut Input<'_>) -> Result<Listpack, RdbError> {
-    Listpack::from_bytes(input.string()?).map_err(|error| input.corrupt(error.0))
+    Listpack::from_bytes(&input.string()?).map_err(|error| input.corrupt(error.0))
 }
 
 fn decode_list(input: &mut Input<'_>, kind: u8, limits: &Limits) -> Result<List, RdbError> {
