@@ -8,6 +8,7 @@
 
 pub mod agent;
 mod alloc;
+mod background;
 mod conn;
 mod disk;
 mod host;

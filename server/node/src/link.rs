@@ -15,11 +15,12 @@ use quorate_engine::{Engine, Input, LinkInput, LinkTask};
 use quorate_replication::Address;
 use quorate_replication::follower::LinkId;
 
-use crate::{Mail, Mailbox};
+use crate::{Mail, Mailbox, background};
 use loader::Loader;
 
-/// Reads of one turn: a master's stream may not starve the clients.
-const READS: usize = 16;
+/// Reads of one turn, and what one of them takes at most: a master's stream or payload may not starve the clients.
+const READS: usize = 4;
+const SHARE: usize = 128 << 10;
 /// Bytes of payload that may wait for the loader.
 const LOADER_WAITING: usize = 64 << 20;
 
@@ -101,7 +102,7 @@ impl Link {
             }
             LinkTask::Free(keyspace) => {
                 // If no thread can be had, dropping here is slow but right.
-                let _ = std::thread::Builder::new().name("lazyfree".into()).spawn(move || drop(keyspace));
+                let _ = background::spawn("lazyfree", move || drop(keyspace));
             }
         }
     }
@@ -191,7 +192,7 @@ impl Link {
                 return;
             }
             let Some(socket) = &mut self.socket else { return };
-            match socket.stream.read(scratch) {
+            match socket.stream.read(&mut scratch[..SHARE]) {
                 Ok(0) => return self.end(engine, registry, "the master closed the connection"),
                 Ok(count) => {
                     let input = LinkInput::Received(socket.link, &scratch[..count]);

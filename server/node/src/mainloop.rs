@@ -23,7 +23,7 @@ use crate::link::Link;
 use crate::mailbox::{Mail, Mailbox};
 use crate::member::Member;
 use crate::signals::Signals;
-use crate::{NodeError, host, listen};
+use crate::{NodeError, background, host, listen};
 
 /// One read takes at most this much. Source: Redis's PROTO_IOBUF_LEN is 16 KiB; a larger one saves calls behind deep pipelines.
 const SHARE: usize = 64 * 1024;
@@ -66,6 +66,8 @@ pub(crate) struct Mainloop {
     unread: Vec<usize>,
     /// Listeners that may hold more than one turn's share.
     unaccepted: Vec<usize>,
+    /// Replicas that are sent a dataset, a share a turn.
+    unflushed: Vec<SessionId>,
     /// Sessions whose sockets have ended; the engine hears of them in the next turn.
     gone: Vec<SessionId>,
     scratch: Vec<u8>,
@@ -117,6 +119,7 @@ impl Mainloop {
             member,
             unread: Vec::new(),
             unaccepted: Vec::new(),
+            unflushed: Vec::new(),
             gone: Vec::new(),
             scratch: vec![0; SCRATCH],
             filled: 0,
@@ -186,6 +189,9 @@ impl Mainloop {
             let mut outputs = std::mem::take(&mut self.outputs);
             self.engine.finish(&mut outputs);
             self.perform(&mut outputs);
+            for id in std::mem::take(&mut self.unflushed) {
+                self.flush(id);
+            }
             for id in outputs.ready.drain(..) {
                 self.flush(id);
             }
@@ -204,6 +210,7 @@ impl Mainloop {
             || !self.gone.is_empty()
             || !self.unread.is_empty()
             || !self.unaccepted.is_empty()
+            || !self.unflushed.is_empty()
             || self.link.is_due()
         {
             return Duration::ZERO;
@@ -384,8 +391,15 @@ impl Mainloop {
                         conn.choked = true;
                         return;
                     }
-                    if unsent == Unsent::Nothing {
-                        break;
+                    match unsent {
+                        Unsent::Nothing => break,
+                        Unsent::Something => {}
+                        Unsent::Later => {
+                            if !self.unflushed.contains(&id) {
+                                self.unflushed.push(id);
+                            }
+                            return;
+                        }
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -509,7 +523,7 @@ impl Mainloop {
 /// Freeing millions of values takes seconds: not on the engine's thread.
 fn free_elsewhere(memory: quorate_engine::Memory) {
     // If no thread can be had, dropping here is slow but right: the closure is dropped with its capture.
-    let _ = std::thread::Builder::new().name("lazyfree".into()).spawn(move || drop(memory));
+    let _ = background::spawn("lazyfree", move || drop(memory));
 }
 
 /// Every client needs a descriptor: raises the limit, or lowers maxclients to what there is.

@@ -21,7 +21,7 @@ use crate::session::{Kind, Session};
 use crate::{Closing, SessionId};
 
 /// Unsent bytes of a payload at which the snapshot waits for the slowest receiver.
-const PAYLOAD_WAITING: usize = 4 << 20;
+const PAYLOAD_WAITING: usize = 1 << 20;
 /// A sign of life for whoever waits for a snapshot, once in this time. Source: Redis, replicationCron.
 const NEWLINE_PERIOD: Duration = Duration::from_secs(1);
 

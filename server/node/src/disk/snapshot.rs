@@ -6,29 +6,45 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use quorate_engine::{DiskDone, PassId, PassPlan, SnapshotTarget};
 use quorate_persist::aof::manifest::BaseFormat;
-use quorate_persist::rdb::seal::Sealer;
+use quorate_persist::rdb::seal::{Checksum, Sealer};
 
 use super::{Event, files, told};
+use crate::background::{self, Breath};
 use crate::{Mail, Mailbox};
 
 /// Written bytes are pushed to the disk every so many, so that the final sync is short. Source: REDIS_AUTOSYNC_BYTES is 4 MiB; with a
 /// thread for each, fewer are better.
 const SYNC_EVERY: u64 = 16 << 20;
+/// The thread that has so many bytes to seal goes on without breathing: commands that overwrite at full speed are the cause of them.
+const BEHIND: usize = 4 << 20;
 /// So many bytes may lie unsynced while the disk is behind: then the writer waits.
 const UNSYNCED_MAX: u64 = 64 << 20;
 
 #[derive(Debug)]
 enum Job {
-    Begin(Box<Work>),
+    Begin(Box<Begun>),
     Chunk(PassId, Vec<u8>),
     End(PassId),
     Abort(PassId),
     Remove(PathBuf, Vec<String>),
+}
+
+/// A pass that begins. Its files are created on the thread: the disk may be slow to do it.
+#[derive(Debug)]
+struct Begun {
+    pass: PassId,
+    checksum: Checksum,
+    commands: bool,
+    file: Option<PathBuf>,
+    base: Option<PathBuf>,
+    replicas: bool,
 }
 
 /// A pass on the thread.
@@ -38,12 +54,6 @@ struct Work {
     file: Option<(Target, PathBuf)>,
     base: Option<Target>,
     replicas: bool,
-}
-
-impl std::fmt::Debug for Work {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Work({:?})", self.pass)
-    }
 }
 
 /// A temporary file that is being written.
@@ -125,30 +135,34 @@ impl Target {
 #[derive(Debug)]
 pub(super) struct Snapshots {
     jobs: Sender<Job>,
+    /// Bytes handed over and not yet sealed.
+    waiting: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
 }
 
 impl Snapshots {
     pub fn start(mailbox: Mailbox) -> io::Result<Snapshots> {
         let (jobs, work) = channel();
-        let thread = std::thread::Builder::new().name("snapshot".into()).spawn(move || run(&work, &mailbox))?;
-        Ok(Snapshots { jobs, thread })
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let for_thread = Arc::clone(&waiting);
+        let thread = background::spawn("snapshot", move || run(&work, &for_thread, &mailbox))?;
+        Ok(Snapshots { jobs, waiting, thread })
     }
 
     /// A pass begins; `base` is where the log's base is to be written.
     pub fn begin(&self, plan: &PassPlan, base: Option<PathBuf>) {
-        let commands = plan.log.is_some_and(|log| log.format == BaseFormat::Commands);
-        let temporary = PathBuf::from(format!("temp-{}.rdb", std::process::id()));
-        self.hand_over(Job::Begin(Box::new(Work {
+        self.hand_over(Job::Begin(Box::new(Begun {
             pass: plan.pass,
-            sealer: (!commands).then(|| Sealer::new(plan.checksum)),
-            file: plan.file.as_ref().map(|name| (Target::create(temporary), PathBuf::from(name))),
-            base: base.map(Target::create),
+            checksum: plan.checksum,
+            commands: plan.log.is_some_and(|log| log.format == BaseFormat::Commands),
+            file: plan.file.as_ref().map(PathBuf::from),
+            base,
             replicas: plan.replicas,
         })));
     }
 
     pub fn chunk(&self, pass: PassId, bytes: Vec<u8>) {
+        self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
         self.hand_over(Job::Chunk(pass, bytes));
     }
 
@@ -176,14 +190,17 @@ impl Snapshots {
     }
 }
 
-fn run(jobs: &Receiver<Job>, mailbox: &Mailbox) {
-    let mut work: Option<Box<Work>> = None;
+fn run(jobs: &Receiver<Job>, waiting: &AtomicUsize, mailbox: &Mailbox) {
+    let (mut work, mut breath): (Option<Box<Work>>, _) = (None, Breath::default());
     while let Ok(job) = jobs.recv() {
         match job {
-            Job::Begin(new) => work = Some(new),
+            Job::Begin(begun) => work = Some(Box::new(Work::begin(*begun))),
             Job::Chunk(pass, bytes) => {
                 if let Some(work) = work.as_mut().filter(|work| work.pass == pass) {
                     work.chunk(&bytes, mailbox);
+                }
+                if waiting.fetch_sub(bytes.len(), Ordering::Relaxed) < BEHIND {
+                    breath.take();
                 }
             }
             Job::End(pass) => {
@@ -212,6 +229,17 @@ fn run(jobs: &Receiver<Job>, mailbox: &Mailbox) {
 }
 
 impl Work {
+    fn begin(begun: Begun) -> Work {
+        let temporary = PathBuf::from(format!("temp-{}.rdb", std::process::id()));
+        Work {
+            pass: begun.pass,
+            sealer: (!begun.commands).then(|| Sealer::new(begun.checksum)),
+            file: begun.file.map(|name| (Target::create(temporary), name)),
+            base: begun.base.map(Target::create),
+            replicas: begun.replicas,
+        }
+    }
+
     fn chunk(&mut self, bytes: &[u8], mailbox: &Mailbox) {
         let mut sealed = Vec::new();
         match &mut self.sealer {

@@ -11,6 +11,7 @@ use quorate_persist::rdb::read::{ExpiredKeys, LoadOptions, load};
 use quorate_persist::rdb::seal::Checksum;
 use quorate_replication::history::Held;
 
+use crate::background::{self, Breath};
 use crate::{Mail, Mailbox};
 
 /// What the loop hears again of reading when the loader is down to this many bytes.
@@ -48,6 +49,7 @@ impl Loader {
             piece: Vec::new(),
             at: 0,
             ended: false,
+            breath: Breath::default(),
         };
         let (mail, for_thread) = (mailbox.clone(), Arc::clone(&shared));
         let work = move || {
@@ -65,7 +67,7 @@ impl Loader {
             };
             mail.send(Mail::Link(input));
         };
-        if let Err(error) = std::thread::Builder::new().name("resync".into()).spawn(work) {
+        if let Err(error) = background::spawn("resync", work) {
             mailbox.send(Mail::Link(LinkInput::LoadFailed { held, why: error.to_string() }));
         }
         Loader { pieces, shared }
@@ -101,6 +103,7 @@ struct Source {
     piece: Vec<u8>,
     at: usize,
     ended: bool,
+    breath: Breath,
 }
 
 impl Source {
@@ -124,6 +127,7 @@ impl BufRead for Source {
         while self.at == self.piece.len() && !self.ended {
             match self.arriving.recv() {
                 Ok(Piece::Bytes(bytes)) => {
+                    self.breath.take();
                     let before = self.shared.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
                     if before > CAUGHT_UP && before - bytes.len() <= CAUGHT_UP {
                         self.mailbox.send(Mail::LoaderCaughtUp);

@@ -44,7 +44,9 @@ impl Encoder {
 
     /// The chunk so far in one piece: its bytes, its marks, and their number. [`split`] takes it apart.
     pub fn drain(&mut self) -> Vec<u8> {
-        let mut chunk = std::mem::take(&mut self.bytes);
+        // The next chunk will be about as long: it need not grow to that step by step.
+        let next = Vec::with_capacity(self.bytes.len());
+        let mut chunk = std::mem::replace(&mut self.bytes, next);
         if chunk.is_empty() {
             return chunk;
         }
