@@ -1,4 +1,4 @@
-//! Data structures under the keyspace. The only room that may hold `unsafe`.
+//! Data structures under the keyspace. The room that may hold `unsafe` (beside it only the memory room, which knows no data).
 //!
 //! Two kinds of structures live here. The compact ones (`listpack`, `intset`, `quicklist`) keep Redis's formats byte for
 //! byte, so that an RDB file takes their bytes verbatim. The others (`flat`, `table`, `entry`, `skiplist`) are this project's own. What is

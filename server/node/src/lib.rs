@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod agent;
+mod ahead;
 mod alloc;
 mod background;
 mod conn;
@@ -61,6 +62,9 @@ pub fn run(config: ServerConfig, config_file: Option<PathBuf>) -> Result<(), Nod
     let config_file = config_file.map(|path| std::path::absolute(&path).unwrap_or(path));
     if config.dir != "." {
         std::env::set_current_dir(&config.dir).map_err(|error| NodeError::Directory(config.dir.clone(), error))?;
+    }
+    if let Err(error) = ahead::start() {
+        tracing::debug!("Memory is not faulted in ahead: {error}");
     }
     mainloop::Mainloop::start(config, config_file)?.run()
 }

@@ -12,6 +12,7 @@ const ROOMS: &[(&str, u8, Purity)] = &[
     ("quorate-config", 0, Purity::Pure),
     ("quorate-checkers", 0, Purity::Pure),
     ("quorate-rpc", 0, Purity::Generated),
+    ("quorate-memory", 0, Purity::Shell),
     ("quorate-keyspace", 1, Purity::Pure),
     ("quorate-replication", 1, Purity::Pure),
     ("quorate-registry", 1, Purity::Pure),
