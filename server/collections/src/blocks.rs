@@ -31,6 +31,8 @@ const BLOCK_MAX: usize = 1024;
 const FINE_MAX: usize = 512;
 const FINE: usize = 8;
 const COARSE: usize = 16;
+/// The smallest size above that.
+const BLOCK_ABOVE: usize = BLOCK_MAX + 1;
 const CLASSES: usize = FINE_MAX / FINE + (BLOCK_MAX - FINE_MAX) / COARSE + 1;
 /// Bytes of a slab: what does not fit its last block is 3 % of it at worst.
 const SLAB: usize = 16 * 1024;
@@ -39,6 +41,9 @@ const BODY: usize = 64;
 /// Bytes of a chunk: a huge page, so that reading collections at random misses fewer translations of addresses.
 const CHUNK: usize = 2 * 1024 * 1024;
 const SLABS: usize = CHUNK / SLAB;
+/// Larger sizes are rounded up to whole pages.
+const ROUNDED_MAX: usize = 64 * 1024;
+const PAGE: usize = 4096;
 /// Blocks that go between rack and depot at a time.
 const BATCH: usize = 8;
 /// Most blocks of a size in a rack.
@@ -102,8 +107,9 @@ pub(crate) unsafe fn resize(block: NonNull<u8>, old: usize, new: usize) -> NonNu
 pub(crate) fn room(size: usize) -> usize {
     match size {
         ..=BLOCK_MAX => size_of_class(class_of(size)),
-        // What the allocator would round up to anyway. Source: mimalloc, four size classes to a doubling.
-        _ => size.next_multiple_of(1 << ((size - 1).ilog2() - 2)),
+        // What the allocator would round up to anyway. Source: mimalloc, four size classes to a doubling and then pages.
+        BLOCK_ABOVE..=ROUNDED_MAX => size.next_multiple_of(1 << ((size - 1).ilog2() - 2)),
+        _ => size.next_multiple_of(PAGE),
     }
 }
 

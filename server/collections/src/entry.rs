@@ -11,7 +11,6 @@
 //! allocation of its own, so that it may grow without moving the key. The key of an entry never changes.
 use crate::text::{INT_TEXT_MAX, format_int};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
-use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
@@ -64,9 +63,6 @@ pub struct Entry<L, S, H, Z> {
     at: NonNull<u8>,
     holds: PhantomData<Body<L, S, H, Z>>,
 }
-
-/// An entry that holds strings only.
-pub type Pair = Entry<Infallible, Infallible, Infallible, Infallible>;
 
 // SAFETY: an entry owns its allocation and what lies in it; it is not Sync, so that `set_mark` may take `&self`.
 unsafe impl<L: Send, S: Send, H: Send, Z: Send> Send for Entry<L, S, H, Z> {}
@@ -608,9 +604,9 @@ mod tests {
 
     #[test]
     fn is_as_thin_as_the_header_says() {
-        let entry = Pair::new(b"key:000000000000", NewValue::Bytes(b"xxx"), None);
+        let entry = Tested::new(b"key:000000000000", NewValue::Bytes(b"xxx"), None);
         assert_eq!(entry.memory(), 31);
-        assert_eq!(size_of::<Pair>(), 8);
+        assert_eq!(size_of::<Tested>(), 8);
         assert_eq!(size_of::<Header>(), 8);
     }
 }

@@ -54,7 +54,7 @@ impl Flat {
     pub fn from_parts<'a>(parts: impl Iterator<Item = Part<'a>> + Clone) -> Self {
         let length = parts.clone().map(|part| Encoded::of(part).len()).sum();
         let mut flat = Self::new();
-        let mut room = flat.gap(HEADER..HEADER, length);
+        let mut room = flat.held.gap(HEADER..HEADER, length);
         let mut count = 0;
         for part in parts {
             room = Encoded::of(part).write(room);
@@ -149,7 +149,7 @@ impl Flat {
     pub fn replace(&mut self, pos: Pos, part: Part<'_>) {
         let old = pos.0..after(self.held.bytes(), pos.0);
         let new = Encoded::of(part);
-        new.write(self.gap(old, new.len()));
+        new.write(self.held.gap(old, new.len()));
     }
 
     /// Removes `count` elements from `pos` on; fewer when the end comes first.
@@ -159,7 +159,7 @@ impl Flat {
             to = after(bytes, to);
             removed += 1;
         }
-        self.gap(pos.0..to, 0);
+        self.held.gap(pos.0..to, 0);
         self.restate(self.len() - removed);
     }
 
@@ -195,24 +195,11 @@ impl Flat {
     fn put<const N: usize>(&mut self, at: Range<usize>, parts: [Part<'_>; N]) {
         let encoded = parts.map(Encoded::of);
         let count = self.len() + N;
-        let mut room = self.gap(at, encoded.iter().map(Encoded::len).sum());
+        let mut room = self.held.gap(at, encoded.iter().map(Encoded::len).sum());
         for part in &encoded {
             room = part.write(room);
         }
         self.restate(count);
-    }
-
-    /// Widens or narrows the bytes `old`, which lie behind the header, to `length` and returns them.
-    fn gap(&mut self, old: Range<usize>, length: usize) -> &mut [u8] {
-        let (from, to, before) = (old.end, old.start + length, self.held.len());
-        if to > from {
-            self.held.resize(before + (to - from));
-            self.held.rest_mut().copy_within(from - PREFIX..before - PREFIX, to - PREFIX);
-        } else if to < from {
-            self.held.rest_mut().copy_within(from - PREFIX.., to - PREFIX);
-            self.held.resize(before - (from - to));
-        }
-        &mut self.held.rest_mut()[old.start - PREFIX..to - PREFIX]
     }
 
     fn restate(&mut self, count: usize) {

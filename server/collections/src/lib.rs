@@ -1,7 +1,7 @@
 //! Data structures under the keyspace. The room that may hold `unsafe` (beside it only the memory room, which knows no data).
 //!
 //! Two kinds of structures live here. The compact ones (`listpack`, `intset`, `quicklist`) keep Redis's formats byte for
-//! byte, so that an RDB file takes their bytes verbatim. The others (`flat`, `table`, `entry`, `skiplist`) are this project's own. What is
+//! byte, so that an RDB file takes their bytes verbatim. The others (`flat`, `table`, `entry`, `leaf`, `skiplist`) are this project's own. What is
 //! small and many lies in `blocks`.
 //! Nothing here knows of keys' types, clocks or commands; randomness is an argument.
 #![allow(unsafe_code)]
@@ -14,6 +14,7 @@ pub mod entry;
 pub mod flat;
 pub mod glob;
 pub mod intset;
+pub mod leaf;
 pub mod listpack;
 pub mod lzf;
 pub mod quicklist;
@@ -26,9 +27,10 @@ pub mod text;
 mod thin;
 
 pub use compact::Compact;
-pub use entry::{Body, Entry, Held, NewValue, Pair};
+pub use entry::{Body, Entry, Held, NewValue};
 pub use flat::Flat;
 pub use intset::IntSet;
+pub use leaf::Leaf;
 pub use listpack::{Element, Listpack};
 pub use quicklist::QuickList;
 pub use seed::HashSeed;

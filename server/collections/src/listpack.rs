@@ -255,7 +255,7 @@ impl Listpack {
             to = after(self.as_bytes(), to);
             removed += 1;
         }
-        self.gap(pos.0..to, 0);
+        self.held.gap(pos.0..to, 0);
         self.restate(-(removed as isize));
         self.at(pos.0)
     }
@@ -265,8 +265,8 @@ impl Listpack {
         let mut tail = Listpack::new();
         let moved = pos.0..self.end();
         let count = Iter { bytes: self.as_bytes(), front: moved.start, back: moved.end }.count();
-        tail.gap(HEADER..HEADER, moved.len()).copy_from_slice(&self.as_bytes()[moved.clone()]);
-        self.gap(moved, 0);
+        tail.held.gap(HEADER..HEADER, moved.len()).copy_from_slice(&self.as_bytes()[moved.clone()]);
+        self.held.gap(moved, 0);
         self.restate(-(count as isize));
         tail.restate(count as isize);
         tail
@@ -276,7 +276,7 @@ impl Listpack {
     pub fn append(&mut self, other: &Listpack) {
         let (end, count) = (self.end(), other.len());
         let moved = &other.as_bytes()[HEADER..other.end()];
-        self.gap(end..end, moved.len()).copy_from_slice(moved);
+        self.held.gap(end..end, moved.len()).copy_from_slice(moved);
         self.restate(count as isize);
     }
 
@@ -318,26 +318,13 @@ impl Listpack {
         let (head, data) = Head::of(element);
         let back = Back::of(head.as_slice().len() + data.len());
         let length = head.as_slice().len() + data.len() + back.as_slice().len();
-        let mut room = self.gap(old, length);
+        let mut room = self.held.gap(old, length);
         for part in [head.as_slice(), data, back.as_slice()] {
             let (to, rest) = room.split_at_mut(part.len());
             to.copy_from_slice(part);
             room = rest;
         }
         self.restate(isize::from(added));
-    }
-
-    /// Widens or narrows the bytes `old`, which lie behind the header, to `length` and returns them.
-    fn gap(&mut self, old: Range<usize>, length: usize) -> &mut [u8] {
-        let (from, to, before) = (old.end, old.start + length, self.held.len());
-        if to > from {
-            self.held.resize(before + (to - from));
-            self.held.rest_mut().copy_within(from - PREFIX..before - PREFIX, to - PREFIX);
-        } else if to < from {
-            self.held.rest_mut().copy_within(from - PREFIX.., to - PREFIX);
-            self.held.resize(before - (from - to));
-        }
-        &mut self.held.rest_mut()[old.start - PREFIX..to - PREFIX]
     }
 
     /// Writes the count after a change of `added` elements.

@@ -1,14 +1,14 @@
 //! A sorted set in its large form: a skip list ordered by (score, member), and a table from member to node, so that each member is
 //! stored once, beside its score and links in one allocation.
 //!
-//! Every link knows how many nodes it passes, so that ranks cost O(log n): W. Pugh, "A Skip List Cookbook", section 3.4. A node's
-//! height comes from its member's keyed hash instead of a generator: three in four have one level, a quarter more each further one.
+//! Every link knows how many nodes it passes (those of the lowest level pass one, and do not say so), so that ranks cost O(log n):
+//! W. Pugh, "A Skip List Cookbook", section 3.4. A node's height comes from its member's keyed hash instead of a generator: three in four
+//! have one level, a quarter more each further one.
 //! Ranges of scores or members become ranges of ranks first; counting, reading and removing then work on ranks alone.
 //!
 //! Invariants: nodes ascend strictly by (score, member); the span of a link that leads nowhere counts the nodes up to the end;
 //! `index` holds exactly the nodes of the list; levels from `levels` on are unused.
-use crate::{HashSeed, Keyed, Table};
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use crate::{HashSeed, Keyed, Table, blocks};
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr::NonNull;
@@ -89,11 +89,18 @@ struct Link {
 
 const NOWHERE: Link = Link { next: None, span: 0 };
 
-/// What every node begins with; `height` links and the member follow in the same allocation.
+/// A link of the lowest level.
+fn lowest(next: Option<NodeRef>) -> Link {
+    Link { next, span: usize::from(next.is_some()) }
+}
+
+/// What every node begins with; the links above the lowest and the member follow in the same block.
 #[repr(C)]
 struct Node {
     score: f64,
     back: Option<NodeRef>,
+    /// The lowest link, which passes one node if it leads anywhere.
+    next: Option<NodeRef>,
     member_len: u32,
     height: u32,
 }
@@ -105,38 +112,36 @@ struct NodeRef(NonNull<Node>);
 impl NodeRef {
     fn new(member: &[u8], score: f64, height: usize) -> Self {
         let member_len = u32::try_from(member.len()).expect("strings are limited to 512 MB");
-        let layout = Self::layout(height, member.len());
-        // SAFETY: the layout has room for node, links and member, written here before anybody reads them.
+        let at = blocks::take(Self::size_for(height, member.len())).cast::<Node>();
+        let node = NodeRef(at);
+        // SAFETY: the block has room for node, links and member, written here before anybody reads them.
         unsafe {
-            let at = alloc(layout).cast::<Node>();
-            let node = NodeRef(NonNull::new(at).unwrap_or_else(|| handle_alloc_error(layout)));
-            at.write(Node { score, back: None, member_len, height: height as u32 });
-            (0..height).for_each(|level| node.link_at(level).write(NOWHERE));
+            at.write(Node { score, back: None, next: None, member_len, height: height as u32 });
+            (1..height).for_each(|level| node.link_at(level).write(NOWHERE));
             node.link_at(height).cast::<u8>().copy_from_nonoverlapping(member.as_ptr(), member.len());
-            node
         }
+        node
     }
 
-    fn layout(height: usize, member_len: usize) -> Layout {
-        let size = size_of::<Node>() + height * size_of::<Link>() + member_len;
-        Layout::from_size_align(size, align_of::<Node>()).expect("a member fits the address space")
+    fn size_for(height: usize, member_len: usize) -> usize {
+        size_of::<Node>() + (height - 1) * size_of::<Link>() + member_len
     }
 
     fn size(self) -> usize {
-        Self::layout(self.height(), self.member().len()).size()
+        Self::size_for(self.height(), self.member().len())
     }
 
     /// # Safety
     /// No other copy of this reference is used again.
     unsafe fn free(self) {
-        let layout = Self::layout(self.height(), self.member().len());
-        // SAFETY: allocated in `new` with this layout; a node has nothing to drop.
-        unsafe { dealloc(self.0.as_ptr().cast(), layout) };
+        // SAFETY: taken in `new` with this size; a node has nothing to drop.
+        unsafe { blocks::give(self.0.cast(), self.size()) };
     }
 
+    /// Where the link of a level above the lowest stands; at the height, the member.
     fn link_at(self, level: usize) -> *mut Link {
         // SAFETY: links follow the node; callers stay at or below its height.
-        unsafe { self.0.as_ptr().add(1).cast::<Link>().add(level) }
+        unsafe { self.0.as_ptr().add(1).cast::<Link>().add(level - 1) }
     }
 
     fn score(self) -> f64 {
@@ -157,7 +162,22 @@ impl NodeRef {
     fn link(self, level: usize) -> Link {
         debug_assert!(level < self.height());
         // SAFETY: as in `score`.
-        unsafe { self.link_at(level).read() }
+        unsafe { if level == 0 { lowest((*self.0.as_ptr()).next) } else { self.link_at(level).read() } }
+    }
+
+    /// # Safety
+    /// The node is alive, and nobody else looks at it.
+    unsafe fn set_link(self, level: usize, link: Link) {
+        debug_assert!(level < self.height());
+        debug_assert!(level > 0 || link.span == usize::from(link.next.is_some()), "the lowest link passes one node");
+        // SAFETY: the caller's promise; the node has this level.
+        unsafe {
+            if level == 0 {
+                (*self.0.as_ptr()).next = link.next;
+            } else {
+                self.link_at(level).write(link);
+            }
+        }
     }
 
     fn member<'a>(self) -> &'a [u8] {
@@ -347,11 +367,11 @@ impl SkipList {
         node.map_or_else(|| self.head[level], |node| node.link(level))
     }
 
-    fn link_mut(&mut self, node: Option<NodeRef>, level: usize) -> &mut Link {
+    fn set_link(&mut self, node: Option<NodeRef>, level: usize, link: Link) {
         match node {
-            None => &mut self.head[level],
+            None => self.head[level] = link,
             // SAFETY: the node is alive and has this level; the borrow of self keeps others away.
-            Some(node) => unsafe { &mut *node.link_at(level) },
+            Some(node) => unsafe { node.set_link(level, link) },
         }
     }
 
@@ -412,14 +432,13 @@ impl SkipList {
         }
         for level in 0..self.levels {
             let passed = rank - path.ranks[level];
-            let before = self.link_mut(path.nodes[level], level);
+            let before = self.link_of(path.nodes[level], level);
             if level >= height {
-                before.span += 1;
+                self.set_link(path.nodes[level], level, Link { span: before.span + 1, ..before });
                 continue;
             }
-            let after = Link { next: before.next, span: before.span - passed };
-            *before = Link { next: Some(node), span: passed + 1 };
-            *self.link_mut(Some(node), level) = after;
+            self.set_link(path.nodes[level], level, Link { next: Some(node), span: passed + 1 });
+            self.set_link(Some(node), level, Link { next: before.next, span: before.span - passed });
         }
         self.set_back(Some(node), path.nodes[0]);
         self.set_back(node.link(0).next, Some(node));
@@ -434,13 +453,13 @@ impl SkipList {
     /// Unlinks the node to which `path` leads; the path then leads to the one behind it.
     fn unlink_at(&mut self, path: &mut Path, node: NodeRef) {
         for level in 0..self.levels {
-            let before = self.link_mut(path.nodes[level], level);
-            before.span -= 1;
+            let before = self.link_of(path.nodes[level], level);
+            let mut link = Link { span: before.span - 1, ..before };
             if before.next == Some(node) {
                 let after = node.link(level);
-                before.next = after.next;
-                before.span += after.span;
+                link = Link { next: after.next, span: link.span + after.span };
             }
+            self.set_link(path.nodes[level], level, link);
         }
         self.set_back(node.link(0).next, node.back());
         while self.levels > 1 && self.head[self.levels - 1].next.is_none() {

@@ -4,6 +4,7 @@
 //! reaches only what follows it, so it is always true. The room of the allocation is a function of the count, which is why it
 //! needs no place of its own.
 use crate::blocks;
+use std::ops::Range;
 use std::ptr::NonNull;
 
 /// Bytes of the count.
@@ -74,6 +75,19 @@ impl<const MARK: u32> Thin<MARK> {
             }
         }
         self.state(len);
+    }
+
+    /// Widens or narrows the bytes `old`, which lie behind the count, to `length` and returns them.
+    pub fn gap(&mut self, old: Range<usize>, length: usize) -> &mut [u8] {
+        let (from, to, before) = (old.end, old.start + length, self.len());
+        if to > from {
+            self.resize(before + (to - from));
+            self.rest_mut().copy_within(from - PREFIX..before - PREFIX, to - PREFIX);
+        } else if to < from {
+            self.rest_mut().copy_within(from - PREFIX.., to - PREFIX);
+            self.resize(before - (from - to));
+        }
+        &mut self.rest_mut()[old.start - PREFIX..to - PREFIX]
     }
 
     fn state(&mut self, len: usize) {

@@ -34,6 +34,8 @@ fn rooms_are_fine_and_then_the_allocators() {
         (1024, 1024),
         (1025, 1280),
         (8193, 10240),
+        (65_536, 65_536),
+        (65_537, 69_632),
     ] {
         assert_eq!(room(size), expected, "{size}");
     }

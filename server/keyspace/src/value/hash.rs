@@ -5,23 +5,20 @@
 
 use super::{
     LISTPACK_BYTES_MAX, Malformed, check_distinct,
-    walk::{Either, Pairs, held_text, new_text},
+    walk::{Either, Pairs},
 };
 use crate::{Limits, StrRef};
 use quorate_collections::{
-    Body, Compact, Flat, NewValue, Pair, Table,
+    Compact, Flat, Leaf, Table,
     compact::Split,
     flat::{COUNT_MAX, Part},
-    listpack::{self, Writer},
+    listpack::{self, Element, Writer},
 };
-use std::{convert::Infallible, fmt};
-
-/// A field and its value in a large hash.
-type Field = Pair;
+use std::fmt;
 
 /// Fields and their values.
 pub struct Hash {
-    inner: Compact<Flat, Table<Field>>,
+    inner: Compact<Flat, Table<Leaf>>,
 }
 
 impl Hash {
@@ -47,7 +44,7 @@ impl Hash {
         let mut hash = Self::new();
         let table = hash.enlarge(limits);
         for (field, value) in Pairs(elements) {
-            table.insert(Field::new(field.text(&mut [0; _]), element(value), None));
+            table.insert(Leaf::field(field.text(&mut [0; _]), value));
         }
         Ok(hash)
     }
@@ -102,9 +99,10 @@ impl Hash {
             }
         }
         let table = self.enlarge(limits);
-        let (entry, new) = table.find_or_insert(field, || Field::new(field, new_text(value), None));
+        let value = Element::of(value);
+        let (leaf, new) = table.find_or_insert(field, || Leaf::field(field, value));
         if !new {
-            entry.set(new_text(value));
+            leaf.set(value);
         }
         new
     }
@@ -151,8 +149,8 @@ impl Hash {
                 Pairs(pairs.iter()).for_each(|(field, value)| visit(field, value));
                 0
             }
-            Split::Large(table) => table.scan(cursor, &mut |entry| {
-                let (field, value) = pair(entry);
+            Split::Large(table) => table.scan(cursor, &mut |leaf| {
+                let (field, value) = pair(leaf);
                 visit(field, value);
             }),
         }
@@ -183,16 +181,16 @@ impl Hash {
     pub fn memory(&self) -> usize {
         match self.inner.split() {
             Split::Small(pairs) => pairs.memory(),
-            Split::Large(table) => table.memory() + table.iter().map(Field::memory).sum::<usize>(),
+            Split::Large(table) => table.memory() + table.iter().map(Leaf::memory).sum::<usize>(),
         }
     }
 
     /// Takes the large encoding, if it is not there yet.
-    fn enlarge(&mut self, limits: &Limits) -> &mut Table<Field> {
+    fn enlarge(&mut self, limits: &Limits) -> &mut Table<Leaf> {
         if let Split::Small(pairs) = self.inner.split() {
             let mut table = Table::new(limits.seed);
             for (field, value) in Pairs(pairs.iter()) {
-                table.insert(Field::new(field.text(&mut [0; _]), element(value), None));
+                table.insert(Leaf::field(field.text(&mut [0; _]), value));
             }
             self.inner = Compact::large(table);
         }
@@ -208,20 +206,9 @@ fn entries_max(limits: &Limits) -> usize {
     limits.hash_max_listpack_entries.min(COUNT_MAX / 2)
 }
 
-/// The field and value of an entry.
-fn pair(entry: &Field) -> (StrRef<'_>, StrRef<'_>) {
-    (StrRef::Bytes(entry.key()), held_text(entry.value()).expect("Infallible has no objects"))
-}
-
-/// An entry of a hash holds nothing but strings.
-type NoBody = Body<Infallible, Infallible, Infallible, Infallible>;
-
-/// An element on its way from a listpack into a table.
-fn element(value: StrRef<'_>) -> NewValue<'_, NoBody> {
-    match value {
-        StrRef::Int(number) => NewValue::Int(number),
-        StrRef::Bytes(bytes) => new_text(bytes),
-    }
+/// The field and value of a leaf.
+fn pair(leaf: &Leaf) -> (StrRef<'_>, StrRef<'_>) {
+    (StrRef::Bytes(leaf.key()), leaf.value())
 }
 
 impl Default for Hash {
@@ -237,8 +224,8 @@ impl Clone for Hash {
             Split::Large(table) => {
                 let mut copy = Table::new(table.seed());
                 copy.reserve(table.len());
-                for entry in table.iter() {
-                    copy.insert(Field::new(entry.key(), element(pair(entry).1), None));
+                for leaf in table.iter() {
+                    copy.insert(Leaf::field(leaf.key(), leaf.value()));
                 }
                 Compact::large(copy)
             }

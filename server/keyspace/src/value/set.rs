@@ -7,7 +7,7 @@
 use super::{LISTPACK_BYTES_MAX, Malformed, check_distinct, walk::Either};
 use crate::{Limits, StrRef};
 use quorate_collections::{
-    Compact, Flat, HashSeed, NewValue, Pair, Table,
+    Compact, Flat, HashSeed, Leaf, Table,
     compact::View,
     flat::{COUNT_MAX, Part},
     intset::IntSet,
@@ -16,12 +16,9 @@ use quorate_collections::{
 };
 use std::fmt;
 
-/// A member of a large set: an entry whose value is of no meaning.
-type Member = Pair;
-
 /// A set of distinct strings.
 pub struct Set {
-    inner: Compact<Flat, Table<Member>>,
+    inner: Compact<Flat, Table<Leaf>>,
 }
 
 impl Set {
@@ -56,7 +53,7 @@ impl Set {
         let mut set = Self::new();
         let table = set.enlarge(limits);
         for member in members {
-            table.insert(new_member(member.text(&mut [0; INT_TEXT_MAX])));
+            table.insert(Leaf::member(member.text(&mut [0; INT_TEXT_MAX])));
         }
         Ok(set)
     }
@@ -108,7 +105,7 @@ impl Set {
                 return true;
             }
         }
-        self.enlarge(limits).find_or_insert(member, || new_member(member)).1
+        self.enlarge(limits).find_or_insert(member, || Leaf::member(member)).1
     }
 
     /// Removes a member; true when it was there.
@@ -178,7 +175,7 @@ impl Set {
         match self.inner.view() {
             View::Ints(ints) => ints.memory(),
             View::Small(members) => members.memory(),
-            View::Large(table) => table.memory() + table.iter().map(Member::memory).sum::<usize>(),
+            View::Large(table) => table.memory() + table.iter().map(Leaf::memory).sum::<usize>(),
         }
     }
 
@@ -196,7 +193,7 @@ impl Set {
     }
 
     /// Takes the large encoding, if it is not there yet.
-    fn enlarge(&mut self, limits: &Limits) -> &mut Table<Member> {
+    fn enlarge(&mut self, limits: &Limits) -> &mut Table<Leaf> {
         if !matches!(self.inner.view(), View::Large(_)) {
             self.inner = Compact::large(self.to_table(limits.seed));
         }
@@ -206,11 +203,11 @@ impl Set {
         }
     }
 
-    fn to_table(&self, seed: HashSeed) -> Table<Member> {
+    fn to_table(&self, seed: HashSeed) -> Table<Leaf> {
         let mut table = Table::new(seed);
         table.reserve(self.len());
         for member in self.iter() {
-            table.insert(new_member(member.text(&mut [0; INT_TEXT_MAX])));
+            table.insert(Leaf::member(member.text(&mut [0; INT_TEXT_MAX])));
         }
         table
     }
@@ -219,10 +216,6 @@ impl Set {
 /// Most members of a small set.
 fn entries_max(limits: &Limits) -> usize {
     limits.set_max_listpack_entries.min(COUNT_MAX)
-}
-
-fn new_member(member: &[u8]) -> Member {
-    Member::new(member, NewValue::Bytes(&[]), None)
 }
 
 impl Default for Set {

@@ -1,7 +1,6 @@
 //! Iterators that the small and large encodings share.
 
-use crate::StrRef;
-use quorate_collections::{Held, NewValue, text::parse_int};
+use quorate_collections::{NewValue, text::parse_int};
 
 /// One of two iterators: a small and a large encoding behind one `impl Iterator`.
 pub enum Either<A, B> {
@@ -79,16 +78,6 @@ impl<I: DoubleEndedIterator> DoubleEndedIterator for Window<I> {
     fn next_back(&mut self) -> Option<I::Item> {
         self.left = self.left.checked_sub(1)?;
         self.inner.nth_back(std::mem::take(&mut self.after))
-    }
-}
-
-/// A string that an entry holds, if it holds one.
-pub fn held_text<B>(held: Held<'_, B>) -> Option<StrRef<'_>> {
-    match held {
-        Held::Inline(bytes) => Some(StrRef::Bytes(bytes)),
-        Held::Owned(bytes) => Some(StrRef::Bytes(bytes)),
-        Held::Int(number) => Some(StrRef::Int(number)),
-        Held::Object(_) => None,
     }
 }
 
