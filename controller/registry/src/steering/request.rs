@@ -11,7 +11,7 @@ use crate::failover::Cause;
 use crate::model::Registry;
 use crate::names::{GroupName, NodeKey};
 use crate::settings::{Ack, Durability, concern_durability};
-use crate::sights::{Role, Sights};
+use crate::sights::{NodeFacts, Role, Sights};
 
 /// How the operator wants a failover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +78,9 @@ pub fn request_settings(
         let view = View { now, name, group, sights };
         let facts = |node: &NodeKey| view.facts(node).map(|(facts, _)| facts).filter(|facts| !facts.stock());
         let known = || group.nodes.keys().filter_map(|node| Some((node, facts(node)?)));
-        if let Some((node, _)) = known().find(|(_, facts)| facts.renewal == 0) {
+        // Of a voter whose heartbeats are cut off INFO may be all that is heard, and it is known to be able.
+        let votes = |facts: &NodeFacts| facts.id().is_some_and(|id| group.voting.knows(&id));
+        if let Some((node, _)) = known().find(|(_, facts)| facts.renewal == 0 && !votes(facts)) {
             return Err(Rejected::TooOld(node.clone()));
         }
         if let Some((node, _)) = known().find(|(_, facts)| settings.ack == Ack::Fsync && !facts.fsync_acks) {

@@ -58,6 +58,19 @@ fn durability_changes_at_run_time_in_both_directions() {
     assert_eq!(world.group().epoch, Epoch(1), "none of it was a failover");
 }
 
+/// A node that keeps no leases sends no renewals; one that votes and sends none for a while is not taken for that.
+#[test]
+fn a_voter_that_is_hardly_heard_does_not_stand_in_the_way_of_a_change() {
+    let mut world = World::serving(2, 3, quorum());
+    world.node(7003).mute = true;
+    world.run_for(Duration::from_millis(300));
+    set(&mut world, &[("copies", "3")]).expect("it votes");
+    let mut world = World::new(1, 3, Settings::default(), false);
+    world.node(7003).mute = true;
+    world.run_for(SOON * 3);
+    assert_eq!(set(&mut world, &[("durability", "quorum")]), Err(Rejected::TooOld(key(7003))));
+}
+
 #[test]
 fn what_cannot_be_given_is_refused() {
     let refused =

@@ -37,6 +37,8 @@ pub struct FakeNode {
     pub priority: u32,
     /// Replication to this node stands still.
     pub lagging: bool,
+    /// Its agent's heartbeats are cut off: INFO alone is heard.
+    pub mute: bool,
     /// It is still reading its dataset.
     pub loading: bool,
     /// Cut off from sentinels and other nodes alike, though it runs.
@@ -78,6 +80,7 @@ impl FakeNode {
             paused_until: None,
             priority: 100,
             lagging: false,
+            mute: false,
             loading: false,
             isolated: false,
             unseen: false,
@@ -569,7 +572,7 @@ impl World {
             link_idle: Duration::ZERO,
             config_version: if node.role == Role::Master { node.in_force.version } else { node.told.version },
             committed: Offset(self.committed.get(&node.epoch).copied().unwrap_or_default()),
-            renewal: if node.stock { 0 } else { node.renewals },
+            renewal: if node.stock || node.mute { 0 } else { node.renewals },
             lease_left: node.lease_until.saturating_sub(self.now),
             fsync_acks: !node.no_fsync,
             tail_unsure: node.tail_unsure,
