@@ -287,11 +287,6 @@ impl agent_server::Agent for FakeAgent {
         self.called(&request, what, Some(epoch), |report| report.lease_remaining_ms = lease_ms.into()).await
     }
 
-    async fn release(&self, request: Request<v1::ReleaseRequest>) -> Result<Response<NodeReport>, Status> {
-        let epoch = request.get_ref().epoch;
-        self.called(&request, format!("release {epoch}"), Some(epoch), |report| report.lease_remaining_ms = 0).await
-    }
-
     type HeartbeatsStream = Pin<Box<dyn Stream<Item = Result<NodeReport, Status>> + Send>>;
 
     async fn heartbeats(

@@ -291,13 +291,6 @@ impl AgentService for Service {
         Ok(Response::new(self.0.glance()))
     }
 
-    async fn release(&self, request: Request<v1::ReleaseRequest>) -> Result<Response<v1::NodeReport>, Status> {
-        let v1::ReleaseRequest { group, epoch } = request.into_inner();
-        self.0.check_master(&group, Epoch(epoch))?;
-        self.0.lease().release(Epoch(epoch));
-        Ok(Response::new(self.0.glance()))
-    }
-
     type HeartbeatsStream = Pin<Box<dyn Stream<Item = Result<v1::NodeReport, Status>> + Send>>;
 
     async fn heartbeats(

@@ -3,15 +3,13 @@
 //! ```text
 //!            Grant, of a renewal that is remembered         Grant of a newer renewal: longer (or as long as it says)
 //!   Nothing ─────────────────────────────────────▶ Held ──┐
-//!      ▲                                           │  ▲ ◀─┘
-//!      │ Grant in a later epoch replaces all       │  │ Grant of a renewal sent after the release
-//!      └───────────────────────────────────────    ▼  │
-//!                                               Released
+//!                                                     ▲ ◀─┘
+//!                                                     └ Grant in a later epoch
 //! ```
 //! - I7: the holder tests the lease after execution and before the reply is released; that is the caller's business, [`Lease::covers`] is the test.
 //! - I8: the holder counts from the *sending* of the renewal, by a clock that runs during suspend, and stops at T·(1−ε). So a grant that
 //!   arrives late is worth less, and one for a renewal that is no longer remembered is worth nothing.
-//! - A release is final for every renewal that was sent before it: a grant that is still on its way revives nothing.
+//! - Nobody gives a lease up: what a handover needs is the old master's promise, which ends its mastership and with it the lease.
 //!
 //! Times are durations since the process started. A renewal's number begins where the shell says (a random place), so that a grant meant for an
 //! earlier process never fits.
@@ -50,18 +48,7 @@ struct Renewal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Nothing,
-    Held {
-        epoch: Epoch,
-        renewal: u64,
-        length: Duration,
-        until: Duration,
-    },
-    /// Given up: only renewals from `from` on can revive it.
-    Released {
-        epoch: Epoch,
-        from: u64,
-        length: Duration,
-    },
+    Held { epoch: Epoch, renewal: u64, length: Duration, until: Duration },
 }
 
 /// Why a grant was refused.
@@ -73,9 +60,6 @@ pub enum NotGranted {
     /// A later epoch's lease is held.
     #[error("a lease of epoch {0} is held")]
     LaterEpoch(Epoch),
-    /// It was given up after that renewal was sent.
-    #[error("the lease was released")]
-    Released,
 }
 
 impl Lease {
@@ -98,29 +82,15 @@ impl Lease {
     /// The leader grants `length` for a renewal. Idempotent; an older renewal than the one that counts changes nothing.
     pub fn grant(&mut self, epoch: Epoch, renewal: u64, length: Duration, now: Duration) -> Result<(), NotGranted> {
         match self.state {
-            State::Held { epoch: held, .. } | State::Released { epoch: held, .. } if held > epoch => {
-                return Err(NotGranted::LaterEpoch(held));
-            }
+            State::Held { epoch: held, .. } if held > epoch => return Err(NotGranted::LaterEpoch(held)),
             State::Held { epoch: held, renewal: counts, .. } if held == epoch && counts >= renewal => return Ok(()),
-            State::Released { epoch: held, from, .. } if held == epoch && renewal < from => {
-                return Err(NotGranted::Released);
-            }
-            _ => {}
+            State::Held { .. } | State::Nothing => {}
         }
         let sent = self.sent.iter().find(|sent| sent.number == renewal).ok_or(NotGranted::UnknownRenewal(renewal))?;
         let from = if is_armed(Fault::I8Arrival) { now } else { sent.at }; // I8
         assert!(sent.at <= now, "a renewal was sent before it is granted");
         self.state = State::Held { epoch, renewal, length, until: from + usable(length) };
         Ok(())
-    }
-
-    /// Handover: gives the lease of `epoch` up at once. Idempotent.
-    pub fn release(&mut self, epoch: Epoch) {
-        if let State::Held { epoch: held, length, .. } = self.state
-            && held == epoch
-        {
-            self.state = State::Released { epoch, from: self.next, length };
-        }
     }
 
     /// May the master of `epoch` answer alone at `now` (I7)?
@@ -136,13 +106,10 @@ impl Lease {
         }
     }
 
-    /// When the lease of `epoch` ends or ended, and its length; `None` if none was ever granted in it. A released one has ended.
+    /// When the lease of `epoch` ends or ended, and its length; `None` if none was ever granted in it.
     pub fn of(&self, epoch: Epoch) -> Option<Granted> {
         match self.state {
             State::Held { epoch: held, until, length, .. } if held == epoch => Some(Granted { until, length }),
-            State::Released { epoch: held, length, .. } if held == epoch => {
-                Some(Granted { until: Duration::ZERO, length })
-            }
             _ => None,
         }
     }
@@ -221,7 +188,7 @@ mod tests {
     }
 
     /// Runs words against a fresh lease whose renewals count from 1, at the millisecond behind `@`: `r` renew, `g2:1` grant in epoch 2 for renewal 1
-    /// (1000 ms), `x2` release epoch 2, `?2` asks whether epoch 2 is covered.
+    /// (1000 ms), `?2` asks whether epoch 2 is covered.
     fn check(words: &str, expected: &str) {
         let mut lease = Lease::new(1);
         let mut seen = Vec::new();
@@ -237,10 +204,6 @@ mod tests {
                     Ok(()) => "ok".to_owned(),
                     Err(refused) => format!("{refused:?}"),
                 },
-                "x" => {
-                    lease.release(epoch);
-                    "x".to_owned()
-                }
                 "?" => {
                     let covers = lease.covers(epoch, now);
                     assert_eq!(covers, !lease.remaining(epoch, now).is_zero());
@@ -265,13 +228,6 @@ mod tests {
     #[test]
     fn a_lease_is_of_one_epoch() {
         check("r@0 g2:1@1 ?1@2 ?3@2 r@3 g3:2@3 ?2@4 ?3@4 g2:2@5", "1 ok no no 2 ok no yes LaterEpoch(Epoch(3))");
-    }
-
-    /// I8: what was given up is not revived by a grant that was on its way.
-    #[test]
-    fn a_release_is_final_for_renewals_before_it() {
-        check("r@0 r@10 g2:1@20 x2@30 ?2@31 g2:2@40 ?2@41 r@50 g2:3@60 ?2@61", "1 2 ok x no Released no 3 ok yes");
-        check("r@0 g2:1@1 x1@2 ?2@3", "1 ok x yes");
     }
 
     #[test]
