@@ -73,6 +73,7 @@ impl Spoiled {
 enum Input {
     Step { from: RaftId, bytes: Vec<u8>, stream: Spoiled },
     LinkDown(RaftId),
+    Gone(RaftId),
     Propose(Vec<u8>, oneshot::Sender<Result<Applied, Refused>>),
     Read(oneshot::Sender<Result<Arc<Registry>, Refused>>),
     Change(Vec<Change>, oneshot::Sender<Result<Members, Refused>>),
@@ -143,6 +144,12 @@ impl Handle {
     pub fn link_down(&self, id: RaftId) {
         // A full queue: the next break, or Raft's own patience, does the same.
         let _ = self.inputs.try_send(Input::LinkDown(id));
+    }
+
+    /// A member's process is gone: the link broke, and a new one was refused.
+    pub fn peer_gone(&self, id: RaftId) {
+        // A full queue: silence will tell.
+        let _ = self.inputs.try_send(Input::Gone(id));
     }
 
     /// Proposes a command here; only the leader takes it.
@@ -274,6 +281,7 @@ impl Driver {
                 }
             }
             Input::LinkDown(id) => self.node.link_down(id),
+            Input::Gone(id) => self.node.peer_gone(id),
             Input::Propose(data, reply) => {
                 let ticket = self.ticket();
                 match self.node.propose(data, ticket) {

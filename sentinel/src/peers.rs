@@ -10,6 +10,7 @@ pub mod server;
 
 use std::{
     collections::BTreeMap,
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -80,9 +81,25 @@ pub async fn client(address: &str, badge: Badge) -> Result<Client, Status> {
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true);
-    let channel = endpoint.connect().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let channel = endpoint.connect().await.map_err(|error| {
+        let mut status = Status::unavailable(error.to_string());
+        status.set_source(Arc::new(error));
+        status
+    })?;
     let client = PeerClient::with_interceptor(channel, badge);
     Ok(client.max_decoding_message_size(MESSAGE_MOST).max_encoding_message_size(MESSAGE_MOST))
+}
+
+/// Was there nobody to take the connection? The host answers, and no process listens.
+fn is_refused(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// An IPv6 address stands without brackets in our names, and with them in a URL.
@@ -159,5 +176,13 @@ mod tests {
         assert_eq!(url("127.0.0.1:27379"), "http://127.0.0.1:27379");
         assert_eq!(url("::1:27379"), "http://[::1]:27379");
         assert!(Badge::new("two\nlines", None).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_port_where_nobody_listens_refuses() {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").port();
+        let status = client(&format!("127.0.0.1:{port}"), Badge::default()).await.expect_err("nobody listens any more");
+        assert!(is_refused(&status), "{status:?}");
+        assert!(!is_refused(&Status::unavailable("connection refused")));
     }
 }

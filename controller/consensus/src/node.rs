@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use raft::{
-    ProgressState, RawNode, Ready, SnapshotStatus, StateRole,
+    INVALID_ID, ProgressState, RawNode, Ready, SnapshotStatus, StateRole,
     eraftpb::{
         ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, HardState, Snapshot,
         SnapshotMetadata,
@@ -22,6 +22,9 @@ use crate::{
 
 /// A learner may become a voter when it lacks at most this many entries: else the group would wait for it (Raft thesis, 4.2.1).
 const CAUGHT_UP: u64 = 64;
+
+/// Ticks for which a member stands for election once its leader's process is gone: less than its own patience with silence.
+const STANDS: u32 = 4;
 
 /// One member of the Raft group.
 pub struct Node {
@@ -46,6 +49,8 @@ pub struct Node {
     /// Members that were sent a snapshot, with the ticks since.
     snapshots_out: BTreeMap<u64, u64>,
     snapshot_patience: u64,
+    /// So many ticks more it stands for election, if nobody leads by then.
+    stands: u32,
     /// A batch is out and not finished. Only ever seen true after a save failed or a batch was dropped.
     batch_out: bool,
 }
@@ -148,6 +153,7 @@ impl Node {
             refused: Vec::new(),
             snapshots_out: BTreeMap::new(),
             snapshot_patience: config.timing.snapshot,
+            stands: 0,
             batch_out: false,
         }
     }
@@ -155,6 +161,9 @@ impl Node {
     /// Time passed.
     pub fn tick(&mut self) {
         self.raw.tick();
+        if self.stands > 0 {
+            self.stand();
+        }
         for name in self.reads.tick(&mut self.refused) {
             self.raw.read_index(name);
         }
@@ -242,6 +251,37 @@ impl Node {
         // The first acts on appends only; a member that was being sent a snapshot would wait forever.
         self.raw.report_snapshot(id.0, SnapshotStatus::Failure);
         self.snapshots_out.remove(&id.0);
+    }
+
+    /// A member's process is known to be gone: its connections broke, and new ones are refused. If it led, a successor need not wait until
+    /// silence tells the same. That this is true is nothing that safety depends on.
+    ///
+    /// Of the voters that are left, the one with the lowest number stands for election, again with each tick for a while: the others may hear of it
+    /// a little later, and refuse to depose a leader until then. They wait as ever, should nothing come of it.
+    pub fn peer_gone(&mut self, id: RaftId) {
+        let raft = &mut self.raw.raft;
+        if raft.leader_id != id.0 || raft.state != StateRole::Follower {
+            return;
+        }
+        let term = raft.term;
+        raft.become_follower(term, INVALID_ID);
+        let first = self.conf.voters.iter().filter(|voter| **voter != id.0).min();
+        if first == Some(&raft.id) {
+            self.stands = STANDS;
+            self.stand();
+        }
+    }
+
+    fn stand(&mut self) {
+        let raft = &self.raw.raft;
+        let waits = matches!(raft.state, StateRole::Follower | StateRole::PreCandidate);
+        if raft.leader_id != INVALID_ID || !waits {
+            self.stands = 0;
+            return;
+        }
+        self.stands -= 1;
+        // Refused while a change of members is to be applied; the next tick tries again.
+        let _ = self.raw.campaign();
     }
 
     /// The next work to do, if there is any. Call until none is left.

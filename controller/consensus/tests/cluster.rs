@@ -21,6 +21,12 @@ fn storm(seed: u64, voters: u64) -> Sim {
                     let _ = node.transfer(RaftId(1 + rng.u64(..voters)));
                 }
             }
+            4 => {
+                // True or not: nothing may depend on it.
+                if let Some(node) = sim.node(id) {
+                    node.peer_gone(RaftId(1 + rng.u64(..voters)));
+                }
+            }
             _ => {}
         }
         sim.step();
@@ -80,6 +86,25 @@ fn a_dead_leader_is_soon_replaced() {
         sim.until("a second leader", 400, |sim| sim.leader().is_some());
         // 6 + 2 * 3 % 11 = 12 ticks is the slowest timeout here, of 10 units each.
         assert!(sim.now - at < 140, "{} units", sim.now - at);
+    }
+}
+
+/// Who is told that the leader's process is gone waits for no silence.
+#[test]
+fn a_leader_that_is_known_to_be_gone_is_replaced_at_once() {
+    for seed in 0..20 {
+        let mut sim = Sim::new(seed, 3, CALM);
+        sim.until("a first leader", 400, |sim| sim.leader().is_some());
+        sim.run(50);
+        let leader = sim.leader().expect("just seen");
+        sim.crash(leader);
+        let at = sim.now;
+        for id in sim.ids().into_iter().filter(|id| *id != leader) {
+            sim.node(id).expect("alive").peer_gone(leader);
+            sim.run(7); // not everybody hears of it at the same time
+        }
+        sim.until("a second leader", 400, |sim| sim.leader().is_some());
+        assert!(sim.now - at < 40, "{} units", sim.now - at);
     }
 }
 

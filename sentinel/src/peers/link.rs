@@ -4,6 +4,7 @@
 //! Connecting ──stream open──> Up ──broken──> Down ──backoff──> Connecting
 //!      └──────refused or slow──────────────────┘
 //! ```
+//! A process that broke the link and refuses the next one is gone, which Raft is told, too.
 //! Raft is told of every break ([`driver::Handle::link_down`]); what was queued then is dropped, for it is old news.
 
 use std::{
@@ -24,7 +25,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::{Badge, QUEUE, REMOVED, client};
+use super::{Badge, QUEUE, REMOVED, client, is_refused};
 use crate::{clock::Clock, driver, views::PeerSeen};
 
 /// First wait after a break; doubles up to [`BACKOFF_MOST`]. A restarted peer is found again within a heartbeat or two.
@@ -119,6 +120,7 @@ struct Run {
 impl Run {
     async fn forever(mut self) {
         let mut backoff = BACKOFF;
+        let mut broke = false;
         loop {
             match timeout(OPEN, self.connect()).await {
                 Ok(Ok((stream, acks))) => {
@@ -130,9 +132,12 @@ impl Run {
                     self.state.up_since.store(0, Ordering::Relaxed);
                     self.state.last_up.store(self.stamp(), Ordering::Relaxed);
                     tracing::info!(peer = %self.id, address = %self.address, %why, "link down");
-                    backoff = BACKOFF;
+                    (backoff, broke) = (BACKOFF, true);
                 }
                 Ok(Err(status)) => {
+                    if std::mem::take(&mut broke) && is_refused(&status) {
+                        self.driver.peer_gone(self.id);
+                    }
                     tracing::debug!(peer = %self.id, address = %self.address, %status, "cannot link");
                     self.hear(&status);
                     if matches!(status.code(), tonic::Code::PermissionDenied | tonic::Code::Unauthenticated) {
