@@ -10,6 +10,7 @@ use quorate_cli::local::{Child, Durability, Kind};
 use quorate_resp::Value;
 use quorate_rpc::v1;
 
+use crate::members::is_removed;
 use crate::resp::{Connection, master_by};
 use crate::system::{GROUP, NODE_PORT, Plan, SENTINEL_PORT, SIDE, System};
 use crate::world::{Disk, Disks, Host, Inside, Network};
@@ -48,6 +49,8 @@ pub struct Death {
 pub struct Cluster {
     /// What runs here.
     pub system: System,
+    /// What the group is to promise now.
+    pub wanted: Durability,
     /// The network between them.
     pub network: Network,
     members: Vec<Member>,
@@ -66,7 +69,11 @@ impl Cluster {
             |hosts: &[Host], port| hosts.iter().map(|host| (*host, vec![port, port + SIDE])).collect::<Vec<_>>();
         let listening = [ports(&plan.nodes, NODE_PORT), ports(&plan.sentinels, SENTINEL_PORT)].concat();
         let network = Network::build(&hosts, &listening)?;
-        let mut cluster = Self { system, network, members: Vec::new(), plan, hosts };
+        let wanted = match system {
+            System::Quorate { durability, .. } => durability,
+            System::Redis => Durability::Async,
+        };
+        let mut cluster = Self { system, wanted, network, members: Vec::new(), plan, hosts };
         for index in 0..usize::from(NODES) {
             cluster.add(folder, Kind::Node, index, inside.disks)?;
         }
@@ -180,7 +187,7 @@ impl Cluster {
 
     /// What the group is promised is in force: writes that are acknowledged from now on are covered by it.
     fn in_force(&self, master: SocketAddrV4) -> Result<(), String> {
-        if !matches!(self.system, System::Quorate { durability: Durability::Quorum, .. }) {
+        if self.wanted == Durability::Async {
             return Ok(());
         }
         let info = Connection::open(master).and_then(|mut connection| connection.ask(&["INFO", "replication"]));
@@ -192,7 +199,8 @@ impl Cluster {
         }
     }
 
-    fn settled(&self) -> Result<(), String> {
+    fn settled(&mut self) -> Result<(), String> {
+        self.reassemble()?;
         let mut named = Vec::new();
         for sentinel in self.sentinels() {
             named.push(master_by(sentinel, GROUP).map_err(|error| format!("sentinel {sentinel}: {error}"))?);
@@ -214,11 +222,14 @@ impl Cluster {
         Ok(())
     }
 
-    /// Processes that ended by themselves since the last call.
+    /// Processes that ended by themselves since the last call, other than by being removed.
     pub fn take_dead(&mut self) -> Vec<(usize, Death)> {
         let dead = self.members.iter_mut().enumerate().filter_map(|(index, member)| {
             let ended = member.child.died_unasked().then(|| member.child.ended())??;
             let log = std::fs::read_to_string(&member.child.log).unwrap_or_default();
+            if is_removed(&log) {
+                return None;
+            }
             let lines: Vec<&str> = log.lines().collect();
             let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n  ");
             Some((index, Death { name: member.child.name.clone(), how: format!("{ended}\n  {last}") }))

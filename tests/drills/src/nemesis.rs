@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quorate_cli::local::Kind;
 
@@ -42,13 +42,21 @@ pub enum Fault {
     FullDisk,
     /// A planned failover.
     Handover,
+    /// A replica is taken out of the group; it joins again when healed.
+    Leave,
+    /// A sentinel is taken out for good; a new one comes in its place when healed.
+    SentinelLeave,
+    /// Another number of nodes is to hold a write before it is acknowledged.
+    Copies,
+    /// Between rounds: the group promises nothing for a while, and is asked for `quorum` again while something is broken.
+    Async,
     /// Every process is killed at once, and every disk loses what was not synced.
     PowerLoss,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Kill,
         Self::Stop,
         Self::Restart,
@@ -61,6 +69,10 @@ impl Fault {
         Self::SlowDisk,
         Self::FullDisk,
         Self::Handover,
+        Self::Leave,
+        Self::SentinelLeave,
+        Self::Copies,
+        Self::Async,
         Self::PowerLoss,
     ];
 
@@ -79,6 +91,10 @@ impl Fault {
             Self::SlowDisk => "slow-disk",
             Self::FullDisk => "full-disk",
             Self::Handover => "handover",
+            Self::Leave => "leave",
+            Self::SentinelLeave => "sentinel-leave",
+            Self::Copies => "copies",
+            Self::Async => "async",
             Self::PowerLoss => "power-loss",
         }
     }
@@ -92,9 +108,15 @@ impl Fault {
         }
     }
 
-    /// Does it hit processes that are chosen, or the network as a whole?
+    /// Does it change who belongs to the group, or what it promises? Redis knows nothing of it.
+    pub fn is_change(self) -> bool {
+        matches!(self, Self::Leave | Self::SentinelLeave | Self::Copies | Self::Async)
+    }
+
+    /// Does it hit processes that are chosen, or the system as a whole?
     fn has_targets(self) -> bool {
-        !matches!(self, Self::Halves | Self::Ring | Self::OneWay | Self::Bridge | Self::Handover | Self::PowerLoss)
+        let network = matches!(self, Self::Halves | Self::Ring | Self::OneWay | Self::Bridge);
+        !network && !self.is_change() && !matches!(self, Self::Handover | Self::PowerLoss)
     }
 }
 
@@ -181,6 +203,8 @@ impl fmt::Display for Strike {
 pub struct Nemesis {
     random: fastrand::Rng,
     faults: Vec<Fault>,
+    /// Is the group to promise nothing between some rounds?
+    pub interludes: bool,
     /// How often each fault was dealt.
     pub dealt: BTreeMap<Fault, u64>,
 }
@@ -188,7 +212,9 @@ pub struct Nemesis {
 impl Nemesis {
     /// Deals these faults, in an order that the seed decides.
     pub fn new(seed: u64, faults: Vec<Fault>) -> Self {
-        Self { random: fastrand::Rng::with_seed(seed), faults, dealt: BTreeMap::new() }
+        let interludes = faults.contains(&Fault::Async);
+        let faults = faults.into_iter().filter(|fault| *fault != Fault::Async).collect();
+        Self { random: fastrand::Rng::with_seed(seed), faults, interludes, dealt: BTreeMap::new() }
     }
 
     /// How long to leave things alone before the next fault.
@@ -214,9 +240,10 @@ impl Nemesis {
         let fault = self.faults[self.random.usize(0..self.faults.len())];
         let whom = Whom::ALL[self.random.usize(0..Whom::ALL.len())];
         let targets = if fault.has_targets() { self.targets(cluster, whom) } else { Vec::new() };
-        let hit = targets.iter().map(|index| cluster.member(*index).child.name.clone()).collect();
-        let strike = Strike { fault, whom: fault.has_targets().then_some(whom), hit };
+        let mut hit: Vec<String> = targets.iter().map(|index| cluster.member(*index).child.name.clone()).collect();
         match fault {
+            Fault::Leave | Fault::SentinelLeave | Fault::Copies => hit.push(self.change(fault, cluster)),
+            Fault::Async => unreachable!("it is dealt between rounds"),
             Fault::Kill => damage.kill(cluster, &targets),
             Fault::Stop => damage.stop(cluster, &targets),
             Fault::Restart => damage.restart(cluster, &targets),
@@ -235,8 +262,36 @@ impl Nemesis {
             Fault::Handover => hand_over(cluster),
             Fault::PowerLoss => damage.lose_power(cluster)?,
         }
+        self.note(fault);
+        Ok(Strike { fault, whom: fault.has_targets().then_some(whom), hit })
+    }
+
+    /// Counts a fault.
+    pub fn note(&mut self, fault: Fault) {
         *self.dealt.entry(fault).or_default() += 1;
-        Ok(strike)
+    }
+
+    /// Asks for another group than it is; answers with what was asked, and why it was refused if it was. Healing undoes it.
+    fn change(&mut self, fault: Fault, cluster: &mut Cluster) -> String {
+        let (what, answer) = match fault {
+            Fault::Copies => {
+                let copies = self.random.u32(2..5);
+                (format!("{copies} copies"), cluster.set_copies(copies))
+            }
+            Fault::Leave => {
+                let replica = self.targets(cluster, Whom::Replica)[0];
+                (cluster.member(replica).child.name.clone(), cluster.remove_node(replica))
+            }
+            _ => {
+                let whom = if self.random.bool() { Whom::Leader } else { Whom::Sentinels };
+                let sentinel = *self.targets(cluster, whom).last().expect("there are sentinels");
+                (cluster.member(sentinel).child.name.clone(), cluster.remove_sentinel(sentinel))
+            }
+        };
+        match answer {
+            Ok(()) => what,
+            Err(why) => format!("{what}: {why}"),
+        }
     }
 
     /// The processes that a fault hits. Where nobody is master (or leader), somebody is hit all the same.
@@ -426,9 +481,19 @@ impl Damage {
             cluster.member(index).child.end(LEAVE_WITHIN);
             cluster.boot(index)?;
         }
+        // What takes longer goes on while the next fault strikes; before a round is judged it has to be done.
+        let deadline = Instant::now() + REASSEMBLE_WITHIN;
+        while cluster.reassemble().is_err() && Instant::now() < deadline {
+            std::thread::sleep(LOOK_AGAIN);
+        }
         Ok(())
     }
 }
+
+/// How long healing waits for the group to be whole again.
+const REASSEMBLE_WITHIN: Duration = Duration::from_secs(3);
+/// Between two looks at that.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// How long a process may take to leave after SIGTERM before it is killed.
 const LEAVE_WITHIN: Duration = Duration::from_secs(10);

@@ -22,6 +22,10 @@ use crate::world::{self, Disks, Means};
 
 /// Length of a round's faults; healing and reading back come after.
 const ROUND: Duration = Duration::from_secs(45);
+/// Before each round whose number is one less than a multiple of this, `quorum` is given up for a while.
+const INTERLUDE_EVERY: u64 = 4;
+/// Rounds that are not judged are numbered from here.
+const UNJUDGED: u64 = 1_000_000;
 /// Clients of each kind, each on the next host.
 const CLIENTS: u32 = 5;
 /// How long a healed group may take to be in order: under a second in most rounds, far more on a machine that does much else.
@@ -143,8 +147,16 @@ fn clock_seed() -> u64 {
 fn chosen(args: &Args, disks: Disks) -> io::Result<Vec<Fault>> {
     let possible = |fault: &Fault| fault.is_possible(disks);
     if args.faults.is_empty() {
-        let survived = |fault: &Fault| *fault != Fault::PowerLoss || args.ack == Ack::Fsync;
-        return Ok(Fault::ALL.into_iter().filter(possible).filter(survived).collect());
+        let ours = args.against.is_none();
+        let fits = |fault: &Fault| match fault {
+            Fault::PowerLoss => args.ack == Ack::Fsync,
+            Fault::Copies | Fault::Async => ours && args.durability == Durability::Quorum,
+            other => ours || !other.is_change(),
+        };
+        return Ok(Fault::ALL.into_iter().filter(possible).filter(fits).collect());
+    }
+    if args.faults == [Fault::Async.word()] {
+        return Err(io::Error::other("async comes between other faults: name one of them, too"));
     }
     let fault = |word: &String| {
         let known = || Fault::ALL.map(Fault::word).join(" ");
@@ -192,25 +204,60 @@ impl Run {
         self.cluster.wait_settled(SETTLE_WITHIN).map_err(io::Error::other)?;
         let began = Instant::now();
         while began.elapsed() < length && !self.interrupted.load(Ordering::SeqCst) {
+            let mut damage = Damage::default();
+            if self.nemesis.interludes && self.report.rounds % INTERLUDE_EVERY == INTERLUDE_EVERY - 1 {
+                damage = self.interlude()?;
+                if !self.report.stuck.is_empty() {
+                    return Ok(());
+                }
+            }
             let left = length.saturating_sub(began.elapsed());
-            let going_on = self.round(left.min(ROUND))?;
+            let going_on = self.round(left.min(ROUND), damage)?;
             self.report.ran = began.elapsed();
             self.report.dealt = self.nemesis.dealt.clone();
             if !going_on {
                 return Ok(());
             }
         }
-        // What was acknowledged in any round is still there.
-        let sentinels = self.cluster.sentinels();
-        match read_back(&mut self.retired, &sentinels, &self.board, READ_WITHIN) {
-            Ok(()) => self.report.judge(&judge(&self.retired), true),
-            Err(reason) => self.report.stuck.push(format!("at the end: {reason}")),
-        }
+        self.read_all("at the end");
         Ok(())
     }
 
-    /// One round. `false`: the group is not in order again, and there is no use in going on.
-    fn round(&mut self, length: Duration) -> io::Result<bool> {
+    /// What was acknowledged in any round is still there. Nothing of it is asked for again.
+    fn read_all(&mut self, when: &str) {
+        let sentinels = self.cluster.sentinels();
+        match read_back(&mut self.retired, &sentinels, &self.board, READ_WITHIN) {
+            Ok(()) => self.report.judge(&judge(&self.retired), true),
+            Err(reason) => self.report.stuck.push(format!("{when}: {reason}")),
+        }
+        self.retired = Record::default();
+    }
+
+    /// Nothing is promised for a while, and nothing judged; before that, all that was promised is read once more. Answers with what is still broken
+    /// when `quorum` is in force again: what is acknowledged from then on counts.
+    fn interlude(&mut self) -> io::Result<Damage> {
+        self.read_all("before the interlude");
+        println!("[{:>7.1}s] interlude: async for a while", seconds(&self.board));
+        self.nemesis.note(Fault::Async);
+        let (identities, number) = (self.identities(), UNJUDGED + self.report.rounds);
+        self.board.set_working(true);
+        let (left, logs) = std::thread::scope(|scope| {
+            let board = &self.board;
+            let clients: Vec<_> =
+                identities.iter().map(|identity| scope.spawn(move || work(identity, number, number, board))).collect();
+            let left = there_and_back(&mut self.cluster, &mut self.nemesis, &mut self.report, board);
+            board.set_working(false);
+            let logs: Vec<_> =
+                clients.into_iter().map(|client| client.join().expect("a client does not panic")).collect();
+            (left, logs)
+        });
+        logs.into_iter().try_for_each(|log| log.map(drop))?;
+        println!("[{:>7.1}s] quorum is in force again", seconds(&self.board));
+        left
+    }
+
+    /// One round; `damage` is healed in its course. `false`: the group is not in order again, and there is no use in going on.
+    fn round(&mut self, length: Duration, damage: Damage) -> io::Result<bool> {
         let number = self.report.rounds;
         let identities = self.identities();
         self.board.set_working(true);
@@ -223,7 +270,7 @@ impl Run {
                     scope.spawn(move || work(identity, number, seed.wrapping_add(u64::from(identity.client.0)), board))
                 })
                 .collect();
-            let broken = faults(&mut self.cluster, &mut self.nemesis, &mut self.report, board, length);
+            let broken = faults(&mut self.cluster, &mut self.nemesis, &mut self.report, board, length, damage);
             board.set_working(false);
             let logs: Vec<_> =
                 clients.into_iter().map(|client| client.join().expect("a client does not panic")).collect();
@@ -290,18 +337,16 @@ fn faults(
     report: &mut Report,
     board: &Board,
     length: Duration,
+    damage: Damage,
 ) -> io::Result<()> {
     let until = Instant::now() + length;
+    std::thread::sleep(nemesis.calm());
+    heal(cluster, report, board, damage)?;
     while Instant::now() < until {
         std::thread::sleep(nemesis.calm());
         let mut damage = Damage::default();
         let struck = strikes(cluster, nemesis, board, &mut damage);
-        for (index, death) in cluster.take_dead() {
-            println!("[{:>7.1}s] {} ended by itself: {}", seconds(board), death.name, death.how);
-            report.deaths.push(format!("{} {}", death.name, death.how));
-            damage.note_dead(index);
-        }
-        damage.heal(cluster)?;
+        heal(cluster, report, board, damage)?;
         struck?;
     }
     let healed = Instant::now();
@@ -320,6 +365,46 @@ fn faults(
         std::thread::sleep(POLL);
     }
     Ok(())
+}
+
+/// Mends the damage, and what ended by itself.
+fn heal(cluster: &mut Cluster, report: &mut Report, board: &Board, mut damage: Damage) -> io::Result<()> {
+    for (index, death) in cluster.take_dead() {
+        println!("[{:>7.1}s] {} ended by itself: {}", seconds(board), death.name, death.how);
+        report.deaths.push(format!("{} {}", death.name, death.how));
+        damage.note_dead(index);
+    }
+    damage.heal(cluster)
+}
+
+/// From `quorum` to `async` and back, each asked for while something is broken. Answers with what is broken still when `quorum` is in force.
+fn there_and_back(
+    cluster: &mut Cluster,
+    nemesis: &mut Nemesis,
+    report: &mut Report,
+    board: &Board,
+) -> io::Result<Damage> {
+    for durability in [Durability::Async, Durability::Quorum] {
+        let mut damage = Damage::default();
+        let struck = strikes(cluster, nemesis, board, &mut damage);
+        if let Err(why) = cluster.promise(durability) {
+            println!("[{:>7.1}s] {}: {why}", seconds(board), durability.as_str());
+        }
+        let until = Instant::now() + nemesis.lasting();
+        while Instant::now() < until {
+            if durability == Durability::Quorum && struck.is_ok() && cluster.is_in_force() {
+                return Ok(damage);
+            }
+            std::thread::sleep(POLL);
+        }
+        heal(cluster, report, board, damage)?;
+        struck?;
+        if let Err(reason) = cluster.wait_settled(SETTLE_WITHIN) {
+            report.stuck.push(format!("{} before round {}: {reason}", durability.as_str(), report.rounds));
+            break;
+        }
+    }
+    Ok(Damage::default())
 }
 
 /// One fault, or two at a time.

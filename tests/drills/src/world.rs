@@ -5,6 +5,7 @@ mod disk;
 mod host;
 mod isolate;
 mod network;
+mod owner;
 mod proxy;
 
 use std::io;

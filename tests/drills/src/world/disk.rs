@@ -62,6 +62,15 @@ impl Disk {
         tool(&["mount", "-o", OPTIONS, &image, &at], "")
     }
 
+    /// Removes everything on it.
+    pub fn clear(&self) -> io::Result<()> {
+        for entry in std::fs::read_dir(&self.mounted)? {
+            let path = entry?.path();
+            if path.is_dir() { std::fs::remove_dir_all(path)? } else { std::fs::remove_file(path)? }
+        }
+        Ok(())
+    }
+
     /// Writes stand still from now on, or go on.
     pub fn set_still(&self, still: bool) -> io::Result<()> {
         let flag = if still { "--freeze" } else { "--unfreeze" };

@@ -1,15 +1,22 @@
 //! A network without namespaces: whoever calls a host reaches a proxy, which finds out who that is and lets through what is not cut.
 //!
-//! Clients call from their host's address. A process calls from wherever the system likes: the proxy looks up whose socket that is (Linux's
-//! /proc). What a cut link carries waits in the proxy until it is mended, as TCP would repeat it; connections stay open and carry nothing.
+//! Clients call from their host's address. A process calls from wherever the system likes: the proxy looks up whose socket that is. What a
+//! cut link carries waits in the proxy until it is mended, as TCP would repeat it; connections stay open and carry nothing.
+//!
+//! Bounds: a thread for each way of a connection; one whose caller gave up while its link was cut ends within [`LOOK_AGAIN`]. When the
+//! system gives no more files or threads, callers wait.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::host::{Host, Medium};
+use super::owner::{self, Sockets};
 
 /// A process that does not take a connection by then is not there.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
@@ -23,10 +30,14 @@ pub(super) struct Proxy {
     links: Arc<Links>,
 }
 
+/// How often a connection that waits for its link looks whether its caller still waits, and somebody who may not have more files tries again.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
 #[derive(Default)]
 struct Links {
     state: Mutex<State>,
     changed: Condvar,
+    sockets: Mutex<Sockets>,
 }
 
 #[derive(Default)]
@@ -41,6 +52,19 @@ impl Links {
         self.state.lock().expect("nobody panics while holding the links")
     }
 
+    /// Waits until nothing is cut either way; `false`: the caller went away first.
+    fn wait_for(&self, caller: &TcpStream, from: Host, to: Host) -> bool {
+        let mut state = self.state();
+        while state.cut.contains(&(from, to)) || state.cut.contains(&(to, from)) {
+            let waited = self.changed.wait_timeout(state, LOOK_AGAIN).expect("nobody panics while holding the links");
+            state = waited.0;
+            if has_left(caller) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Waits until nothing is cut from one host to the other; answers whether the sender is slow.
     fn wait_open(&self, from: Host, to: Host) -> bool {
         let state = self.state();
@@ -52,6 +76,8 @@ impl Links {
 impl Proxy {
     /// Listens for these hosts, each on its ports. Callers whom nobody knows count as `stranger`.
     pub(super) fn start(hosts: &[(Host, Vec<u16>)], stranger: Host) -> io::Result<Self> {
+        owner::check()?;
+        allow_files()?;
         let links = Arc::new(Links::default());
         for (host, ports) in hosts {
             for port in ports {
@@ -86,35 +112,53 @@ impl Proxy {
 
 fn serve(listener: &TcpListener, host: Host, stranger: Host, links: &Arc<Links>) {
     for caller in listener.incoming() {
-        // One that went away before it was taken is none.
-        let Ok(caller) = caller else { continue };
+        let Ok(caller) = caller else {
+            // It went away before it was taken, or there are no more files to be had.
+            std::thread::sleep(LOOK_AGAIN);
+            continue;
+        };
         let links = Arc::clone(links);
-        std::thread::spawn(move || {
-            // A connection that cannot be forwarded is closed by being dropped; its caller sees that.
-            let _: io::Result<()> = forward(caller, host, stranger, &links);
-        });
+        // A connection that cannot be forwarded is closed by being dropped; its caller sees that.
+        let forward = move || drop(forward(caller, host, stranger, &links));
+        let _: io::Result<std::thread::JoinHandle<()>> = std::thread::Builder::new().spawn(forward);
     }
+}
+
+/// As many open files as the system allows: each connection through the proxy takes two.
+fn allow_files() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
+}
+
+/// Has the other end closed this connection?
+fn has_left(caller: &TcpStream) -> bool {
+    let mut seen = [PollFd::new(caller, PollFlags::RDHUP)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let ends = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    poll(&mut seen, Some(&now)).is_ok() && seen[0].revents().intersects(ends)
 }
 
 fn forward(caller: TcpStream, host: Host, stranger: Host, links: &Arc<Links>) -> io::Result<()> {
     let from = who(&caller, links).unwrap_or(stranger);
     let port = caller.local_addr()?.port();
     // Both ways: an answer is needed for a connection to come about.
-    links.wait_open(from, host);
-    links.wait_open(host, from);
+    if !links.wait_for(&caller, from, host) {
+        return Ok(());
+    }
     let process = TcpStream::connect_timeout(&SocketAddr::from((host.listens(), port)), CONNECT_WITHIN)?;
     caller.set_nodelay(true)?;
     process.set_nodelay(true)?;
-    let (back_from, back_to, back_links) = (process.try_clone()?, caller.try_clone()?, Arc::clone(links));
-    std::thread::spawn(move || pump(back_from, back_to, (host, from), &back_links));
-    pump(caller, process, (from, host), links);
+    let (caller, process) = (Arc::new(caller), Arc::new(process));
+    let (back_from, back_to, back_links) = (Arc::clone(&process), Arc::clone(&caller), Arc::clone(links));
+    std::thread::Builder::new().spawn(move || pump(&back_from, &back_to, (host, from), &back_links))?;
+    pump(&caller, &process, (from, host), links);
     Ok(())
 }
 
 /// Carries bytes one way until either end closes; then closes both.
-fn pump(mut source: TcpStream, mut sink: TcpStream, (from, to): (Host, Host), links: &Links) {
+fn pump(mut source: &TcpStream, mut sink: &TcpStream, (from, to): (Host, Host), links: &Links) {
     let mut buffer = [0; 64 * 1024];
-    while let Ok(count @ 1..) = source.read(&mut buffer) {
+    'carry: while let Ok(count @ 1..) = source.read(&mut buffer) {
         let slow = links.wait_open(from, to);
         let step = if slow { SLOW_BYTES } else { count };
         for part in buffer[..count].chunks(step) {
@@ -122,7 +166,7 @@ fn pump(mut source: TcpStream, mut sink: TcpStream, (from, to): (Host, Host), li
                 std::thread::sleep(SLOW_STEP);
             }
             if sink.write_all(part).is_err() {
-                break;
+                break 'carry;
             }
         }
     }
@@ -141,32 +185,16 @@ fn who(caller: &TcpStream, links: &Links) -> Option<Host> {
     if let Some(host) = Host::known_by(*peer.ip(), Medium::Proxy) {
         return Some(host);
     }
-    let inode = inode(&std::fs::read_to_string("/proc/net/tcp").ok()?, peer, local)?;
+    // The kernel was asked at the start and answered; a socket that is gone is nobody's.
+    let inode = owner::inode(peer, local).ok()??;
     let processes = links.state().processes.clone();
-    processes.into_iter().find(|(process, _)| holds(*process, &inode)).map(|(_, host)| host)
-}
-
-/// The inode of the socket with these addresses, in the words of /proc/net/tcp.
-fn inode(table: &str, local: SocketAddrV4, remote: SocketAddrV4) -> Option<String> {
-    let word = |address: SocketAddrV4| {
-        let ip: Ipv4Addr = *address.ip();
-        format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port())
-    };
-    let (local, remote) = (word(local), word(remote));
-    table.lines().find_map(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        (words.get(1) == Some(&local.as_str()) && words.get(2) == Some(&remote.as_str()))
-            .then(|| words.get(9).map(|inode| format!("socket:[{inode}]")))?
-    })
-}
-
-fn holds(process: u32, inode: &str) -> bool {
-    let Ok(open) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return false };
-    open.filter_map(Result::ok).any(|file| std::fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == inode))
+    links.sockets.lock().expect("nobody panics while holding the sockets").owner(inode, &processes)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddrV4;
+
     use super::*;
 
     fn host(number: u8) -> Host {
