@@ -16,7 +16,7 @@
 //! Finding an element is a walk; whoever lets it grow long pays for it.
 use crate::listpack::Element;
 use crate::same::is_same;
-use crate::text::parse_int;
+use crate::text::{INT_TEXT_MAX, parse_int};
 use crate::thin::{PREFIX, Thin};
 use std::fmt;
 use std::ops::Range;
@@ -121,16 +121,33 @@ impl Flat {
     /// The first element equal to `needle`, looking at the first and then at every `1 + SKIP`th (1: a hash's fields).
     pub fn find<const SKIP: usize>(&self, needle: &[u8]) -> Option<Pos> {
         let wanted = Encoded::of(Part::of(needle));
-        let bytes = self.held.bytes();
+        let (bytes, tag) = (self.held.bytes(), wanted.head[0]);
         let mut at = HEADER;
         while at < bytes.len() {
-            if bytes[at] == wanted.head[0] && wanted.stands_at(&bytes[at..]) {
+            if bytes[at] == tag && wanted.stands_at(bytes, at) {
                 return Some(Pos(at));
             }
             at = after(bytes, at);
             for _ in 0..SKIP {
                 at = after(bytes, at);
             }
+        }
+        None
+    }
+
+    /// Of elements two by two, the second of each a number: where the first pair stands that comes after this one by number and then by text; nothing when
+    /// none does. The pair itself may be among them.
+    pub fn first_above(&self, text: &[u8], value: f64) -> Option<Pos> {
+        let bytes = self.held.bytes();
+        let mut at = HEADER;
+        while at < bytes.len() {
+            let number_at = after(bytes, at);
+            let its = number(bytes, number_at);
+            let above = its > value || its == value && decode(bytes, at).0.text(&mut [0; INT_TEXT_MAX]) > text;
+            if above {
+                return Some(Pos(at));
+            }
+            at = after(bytes, number_at);
         }
         None
     }
@@ -304,25 +321,28 @@ impl<'a> Encoded<'a> {
         room
     }
 
-    /// Do these bytes, which begin with an element, begin with this one?
+    /// Is the element at `at`, which begins with the same byte, this one?
     #[inline]
-    fn stands_at(&self, bytes: &[u8]) -> bool {
-        let Some((head, rest)) = bytes.split_at_checked(self.head_len) else { return false };
-        // The first byte was compared; for strings up to `STRING_MAX` it is all there is.
-        let same_head = self.head_len == 1 || head == &self.head[..self.head_len];
-        same_head && rest.get(..self.data.len()).is_some_and(|data| is_same(data, self.data))
+    fn stands_at(&self, bytes: &[u8], at: usize) -> bool {
+        let from = at + self.head_len;
+        // For strings up to `STRING_MAX` the first byte is all there is before the text.
+        let same_head = self.head_len == 1 || bytes.get(at..from) == Some(&self.head[..self.head_len]);
+        same_head && bytes.get(from..from + self.data.len()).is_some_and(|data| is_same(data, self.data))
     }
 }
 
 /// Where the element after the one at `at` begins.
 #[inline]
 fn after(bytes: &[u8], at: usize) -> usize {
-    match bytes[at] {
-        tag @ 0..=0x7f => at + 1 + usize::from(tag),
+    let tag = bytes[at];
+    if tag <= 0x7f {
+        return at + 1 + usize::from(tag);
+    }
+    match tag {
         0x80..=0xbf => at + 1,
+        INT..DOUBLE => at + 1 + usize::from(tag - INT),
         DOUBLE => at + 9,
-        STRING_LONG => at + 5 + long_len(bytes, at),
-        tag => at + 1 + usize::from(tag - INT),
+        _ => at + 5 + long_len(bytes, at),
     }
 }
 
@@ -340,17 +360,21 @@ fn decode(bytes: &[u8], at: usize) -> (Element<'_>, usize) {
         tag @ 0x80..=0xbf => Element::Int(i64::from(tag - INT_SMALL)),
         DOUBLE => unreachable!("a double is asked for as a number"),
         STRING_LONG => Element::Bytes(&bytes[at + 5..end]),
-        _ => Element::Int(int(&bytes[at + 1..end])),
+        _ => Element::Int(int(bytes, at + 1, end - at - 1)),
     };
     (element, end)
 }
 
-/// The integer in these bytes, 1 to 8.
+/// The integer of these bytes, 1 to 8 from `at` on.
 #[inline]
-fn int(bytes: &[u8]) -> i64 {
+fn int(bytes: &[u8], at: usize, width: usize) -> i64 {
     let mut wide = [0; 8];
-    wide[..bytes.len()].copy_from_slice(bytes);
-    let unused = 64 - 8 * bytes.len() as u32;
+    match bytes[at..].first_chunk::<8>() {
+        // Whatever follows it is shifted out.
+        Some(eight) => wide = *eight,
+        None => wide[..width].copy_from_slice(&bytes[at..at + width]),
+    }
+    let unused = 64 - 8 * width as u32;
     i64::from_le_bytes(wide) << unused >> unused
 }
 
@@ -360,7 +384,7 @@ fn number(bytes: &[u8], at: usize) -> f64 {
     match bytes[at] {
         tag @ 0x80..=0xbf => f64::from(tag - INT_SMALL),
         DOUBLE => f64::from_le_bytes(bytes[at + 1..at + 9].try_into().expect("eight bytes")),
-        tag @ INT..DOUBLE => int(&bytes[at + 1..at + 1 + usize::from(tag - INT)]) as f64,
+        tag @ INT..DOUBLE => int(bytes, at + 1, usize::from(tag - INT)) as f64,
         _ => unreachable!("a string is no number"),
     }
 }
@@ -396,22 +420,6 @@ impl ExactSizeIterator for Iter<'_> {}
 pub struct Scored<'a> {
     bytes: &'a [u8],
     at: usize,
-}
-
-impl Scored<'_> {
-    /// The next pair's position.
-    pub fn pos(&self) -> Option<Pos> {
-        (self.at < self.bytes.len()).then_some(Pos(self.at))
-    }
-
-    /// Goes past a pair without looking at it; false at the end.
-    pub fn skip_pair(&mut self) -> bool {
-        let there = self.at < self.bytes.len();
-        if there {
-            self.at = after(self.bytes, after(self.bytes, self.at));
-        }
-        there
-    }
 }
 
 impl<'a> Iterator for Scored<'a> {

@@ -54,6 +54,11 @@ impl Tuned<'_, Zset> {
     pub fn insert(&mut self, member: &[u8], score: f64) -> Option<f64> {
         self.it.insert(self.limits, member, score)
     }
+
+    /// [`Zset::update`].
+    pub fn update(&mut self, member: &[u8], decide: impl FnOnce(Option<f64>) -> Option<f64>) -> Option<f64> {
+        self.it.update(self.limits, member, decide)
+    }
 }
 
 impl Tuned<'_, List> {

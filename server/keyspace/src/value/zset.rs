@@ -84,28 +84,48 @@ impl Zset {
 
     /// Sets a member's score and says its old one. Panics on NaN.
     pub fn insert(&mut self, limits: &Limits, member: &[u8], score: f64) -> Option<f64> {
+        self.update(limits, member, |_| Some(score))
+    }
+
+    /// Gives a member the score that `decide` says, if it says one, when told its present one. Answers with that. Panics on NaN.
+    pub fn update(
+        &mut self,
+        limits: &Limits,
+        member: &[u8],
+        decide: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> Option<f64> {
+        let pairs = match self.inner.split_mut() {
+            Split::Small(pairs) => pairs,
+            Split::Large(list) => {
+                let old = list.score(member);
+                if let Some(score) = decide(old) {
+                    list.insert(member, score);
+                }
+                return old;
+            }
+        };
+        let at = pairs.find::<1>(member);
+        let old = at.map(|at| pairs.number(score_of(pairs, at)));
+        let Some(score) = decide(old) else { return old };
         assert!(!score.is_nan(), "a score is a number");
-        if let Split::Small(pairs) = self.inner.split_mut() {
-            if let Some(at) = pairs.find::<1>(member) {
-                let old = pairs.number(score_of(pairs, at));
-                if old.total_cmp(&score).is_ne() {
-                    rescore(pairs, at, member, score);
-                }
-                return Some(old);
+        if let Some((at, old)) = at.zip(old) {
+            if old.total_cmp(&score).is_ne() {
+                rescore(pairs, at, member, score);
             }
-            let fits = pairs.len() / 2 < entries_max(limits)
-                && member.len() <= limits.zset_max_listpack_value
-                && pairs.byte_len() + member.len() <= LISTPACK_BYTES_MAX;
-            if fits {
-                let pair = [Part::of(member), Part::score(score)];
-                match first_above(pairs, member, score) {
-                    Some(at) => pairs.insert(at, pair),
-                    None => pairs.push(pair),
-                }
-                return None;
-            }
+            return Some(old);
         }
-        self.enlarge(limits).insert(member, score)
+        let fits = pairs.len() / 2 < entries_max(limits)
+            && member.len() <= limits.zset_max_listpack_value
+            && pairs.byte_len() + member.len() <= LISTPACK_BYTES_MAX;
+        if !fits {
+            return self.enlarge(limits).insert(member, score);
+        }
+        let pair = [Part::of(member), Part::score(score)];
+        match pairs.first_above(member, score) {
+            Some(at) => pairs.insert(at, pair),
+            None => pairs.push(pair),
+        }
+        None
     }
 
     /// Removes a member and says its score.
@@ -309,22 +329,10 @@ fn score_of(pairs: &Flat, at: Pos) -> Pos {
     pairs.next(at).expect("a member is followed by its score")
 }
 
-/// Where the first pair stands that comes after this one, which may be among them; nothing when none does.
-fn first_above(pairs: &Flat, member: &[u8], score: f64) -> Option<Pos> {
-    let mut ahead = pairs.scored(0);
-    loop {
-        let at = ahead.pos();
-        let (other, its) = ahead.next()?;
-        if its > score || its == score && other.text(&mut [0; INT_TEXT_MAX]) > member {
-            return at;
-        }
-    }
-}
-
 /// Gives the member at `at` another score and moves it where it belongs then.
 fn rescore(pairs: &mut Flat, at: Pos, member: &[u8], score: f64) {
     pairs.replace(score_of(pairs, at), Part::score(score));
-    let (end, to) = (pairs.next(score_of(pairs, at)), first_above(pairs, member, score));
+    let (end, to) = (pairs.next(score_of(pairs, at)), pairs.first_above(member, score));
     if to != end {
         pairs.shift(at, end, to);
     }

@@ -71,12 +71,21 @@ impl Options {
 
     /// Gives a member its score, or adds to it, as far as the options allow.
     fn apply(self, zset: &mut Tuned<'_, Zset>, member: &[u8], score: f64) -> Result<Outcome, Refusal> {
-        let Some(old) = zset.score(member) else {
-            if self.xx {
-                return Ok(Outcome::Kept);
+        let mut outcome = Ok(Outcome::Kept);
+        zset.update(member, |old| {
+            outcome = self.decide(old, score);
+            match outcome {
+                Ok(Outcome::Added(new) | Outcome::Updated(new)) => Some(new),
+                Ok(Outcome::Same(_) | Outcome::Kept) | Err(_) => None,
             }
-            zset.insert(member, score);
-            return Ok(Outcome::Added(score));
+        });
+        outcome
+    }
+
+    /// What becomes of a member that has this score, or none.
+    fn decide(self, old: Option<f64>, score: f64) -> Result<Outcome, Refusal> {
+        let Some(old) = old else {
+            return Ok(if self.xx { Outcome::Kept } else { Outcome::Added(score) });
         };
         if self.nx {
             return Ok(Outcome::Kept);
@@ -88,11 +97,7 @@ impl Options {
         if self.lt && new >= old || self.gt && new <= old {
             return Ok(Outcome::Kept);
         }
-        if new == old {
-            return Ok(Outcome::Same(new));
-        }
-        zset.insert(member, new);
-        Ok(Outcome::Updated(new))
+        Ok(if new == old { Outcome::Same(new) } else { Outcome::Updated(new) })
     }
 }
 
