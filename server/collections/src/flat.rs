@@ -15,7 +15,6 @@
 //! Everything here is bounds-checked: a position that a change made stale may give nonsense or a panic, never more.
 //! Finding an element is a walk; whoever lets it grow long pays for it.
 use crate::listpack::Element;
-use crate::same::is_same;
 use crate::text::{INT_TEXT_MAX, parse_int};
 use crate::thin::{PREFIX, Thin};
 use std::fmt;
@@ -121,13 +120,30 @@ impl Flat {
     /// The first element equal to `needle`, looking at the first and then at every `1 + SKIP`th (1: a hash's fields).
     pub fn find<const SKIP: usize>(&self, needle: &[u8]) -> Option<Pos> {
         let wanted = Encoded::of(Part::of(needle));
-        let (bytes, tag) = (self.held.bytes(), wanted.head[0]);
+        let (tag, number, text) = (wanted.head[0], &wanted.head[1..wanted.head_len], wanted.data);
+        match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+            // Most members: two reads of a fixed length, and no call.
+            (Some(first), Some(last)) if text.len() <= 16 => self.find_by::<SKIP>(tag, |bytes| {
+                let start = bytes.get(..text.len());
+                start.is_some_and(|start| start.first_chunk() == Some(first) && start.last_chunk() == Some(last))
+            }),
+            _ => self.find_by::<SKIP>(tag, |bytes| {
+                let behind = bytes.strip_prefix(number);
+                behind.and_then(|bytes| bytes.get(..text.len())).is_some_and(|start| start == text)
+            }),
+        }
+    }
+
+    /// The first of these elements that begins with `tag` and goes on as `is_same` wants.
+    #[inline]
+    fn find_by<const SKIP: usize>(&self, tag: u8, is_same: impl Fn(&[u8]) -> bool) -> Option<Pos> {
+        let bytes = self.held.bytes();
         let mut at = HEADER;
-        while at < bytes.len() {
-            if bytes[at] == tag && wanted.stands_at(bytes, at) {
+        while let Some(&first) = bytes.get(at) {
+            if first == tag && is_same(&bytes[at + 1..]) {
                 return Some(Pos(at));
             }
-            at = after(bytes, at);
+            at = after_tag(bytes, at, first);
             for _ in 0..SKIP {
                 at = after(bytes, at);
             }
@@ -320,30 +336,25 @@ impl<'a> Encoded<'a> {
         to.copy_from_slice(self.data);
         room
     }
-
-    /// Is the element at `at`, which begins with the same byte, this one?
-    #[inline]
-    fn stands_at(&self, bytes: &[u8], at: usize) -> bool {
-        let from = at + self.head_len;
-        // For strings up to `STRING_MAX` the first byte is all there is before the text.
-        let same_head = self.head_len == 1 || bytes.get(at..from) == Some(&self.head[..self.head_len]);
-        same_head && bytes.get(from..from + self.data.len()).is_some_and(|data| is_same(data, self.data))
-    }
 }
 
 /// Where the element after the one at `at` begins.
 #[inline]
 fn after(bytes: &[u8], at: usize) -> usize {
-    let tag = bytes[at];
-    if tag <= 0x7f {
-        return at + 1 + usize::from(tag);
-    }
-    match tag {
-        0x80..=0xbf => at + 1,
-        INT..DOUBLE => at + 1 + usize::from(tag - INT),
-        DOUBLE => at + 9,
-        _ => at + 5 + long_len(bytes, at),
-    }
+    after_tag(bytes, at, bytes[at])
+}
+
+/// The same, the element's first byte being known.
+#[inline]
+fn after_tag(bytes: &[u8], at: usize, tag: u8) -> usize {
+    let data = match tag {
+        0..=0x7f => usize::from(tag),
+        0x80..=0xbf => 0,
+        INT..DOUBLE => usize::from(tag - INT),
+        DOUBLE => 8,
+        _ => 4 + long_len(bytes, at),
+    };
+    at + 1 + data
 }
 
 fn long_len(bytes: &[u8], at: usize) -> usize {

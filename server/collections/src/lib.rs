@@ -18,7 +18,6 @@ pub mod leaf;
 pub mod listpack;
 pub mod lzf;
 pub mod quicklist;
-mod same;
 pub mod seed;
 pub mod sha1;
 pub mod skiplist;

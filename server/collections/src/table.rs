@@ -16,7 +16,6 @@
 //!
 //! Not here: iteration while the table changes (use `scan`), several threads.
 use crate::HashSeed;
-use crate::same::is_same;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -120,6 +119,23 @@ impl<E> Bucket<E> {
         const REST: u64 = 0x7f7f_7f7f_7f7f_7f7f;
         let differs = (self.head >> 8) ^ (LOW * u64::from(tag));
         !(((differs & REST) + REST) | differs | REST)
+    }
+}
+
+/// Are two keys the same? Most are of 8 to 32 bytes: two overlapping reads of a fixed length spare a call.
+#[inline]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match (a.first_chunk::<16>(), a.last_chunk::<16>(), b.first_chunk::<16>(), b.last_chunk::<16>()) {
+        (Some(first), Some(last), Some(b_first), Some(b_last)) if a.len() <= 32 => first == b_first && last == b_last,
+        _ => match (a.first_chunk::<8>(), a.last_chunk::<8>(), b.first_chunk::<8>(), b.last_chunk::<8>()) {
+            (Some(first), Some(last), Some(b_first), Some(b_last)) if a.len() <= 16 => {
+                first == b_first && last == b_last
+            }
+            _ => a == b,
+        },
     }
 }
 
