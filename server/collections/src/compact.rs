@@ -3,6 +3,7 @@
 //! All three are allocations of their own, and the first 32 bits of each say which it is: a small one begins with its length in bytes (at
 //! least 6), an intset likewise but with the highest bit set, and before a large form stands a zero. So nothing beside the
 //! address has to be kept, and small collections cost their owner eight bytes.
+use crate::table::prefetch_line;
 use crate::thin::MARKED;
 use crate::{Flat, IntSet, Listpack};
 use std::marker::PhantomData;
@@ -83,6 +84,12 @@ impl<S: Small, L> Compact<S, L> {
         // SAFETY: both types are transparent wrappers of the non-null address of what they own, which nobody will free through `small`.
         let at = unsafe { ptr::from_ref(&small).cast::<NonNull<u8>>().read() };
         Compact { at, holds: PhantomData }
+    }
+
+    /// Asks the processor for what it begins with, without waiting.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch_line(self.at.as_ptr());
     }
 
     #[inline]

@@ -9,6 +9,7 @@
 //!
 //! A key of 16 bytes with a value of 3 takes 31 bytes. A string above `INLINE_MAX`, or one that was changed in place, keeps an
 //! allocation of its own, so that it may grow without moving the key. The key of an entry never changes.
+use crate::table::prefetch_line;
 use crate::text::{INT_TEXT_MAX, format_int};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::marker::PhantomData;
@@ -422,7 +423,35 @@ impl<L, S, H, Z> Drop for Entry<L, S, H, Z> {
     }
 }
 
-impl<L, S, H, Z> crate::Keyed for Entry<L, S, H, Z> {
+/// A collection whose elements lie in an allocation of their own.
+pub trait Apart {
+    /// Asks the processor for the begin of that allocation, without waiting.
+    fn prefetch(&self);
+}
+
+/// Cache lines of a string that `reach` asks for; the processor finds the others by itself, since they are read in order.
+const REACHED: usize = 4;
+const LINE: usize = 64;
+
+impl<L: Apart, S: Apart, H: Apart, Z: Apart> Entry<L, S, H, Z> {
+    fn reach_value(&self) {
+        let text = match self.value() {
+            Held::Inline(text) => text,
+            Held::Owned(text) => text,
+            Held::Int(_) => return,
+            Held::Object(Body::List(list)) => return list.prefetch(),
+            Held::Object(Body::Set(set)) => return set.prefetch(),
+            Held::Object(Body::Hash(hash)) => return hash.prefetch(),
+            Held::Object(Body::Zset(zset)) => return zset.prefetch(),
+        };
+        if let Some(last) = text.last() {
+            let lines = text.iter().step_by(LINE).take(REACHED).chain(std::iter::once(last));
+            lines.for_each(|byte| prefetch_line(byte));
+        }
+    }
+}
+
+impl<L: Apart, S: Apart, H: Apart, Z: Apart> crate::Keyed for Entry<L, S, H, Z> {
     #[inline]
     fn key(&self) -> &[u8] {
         Entry::key(self)
@@ -431,6 +460,11 @@ impl<L, S, H, Z> crate::Keyed for Entry<L, S, H, Z> {
     #[inline]
     fn touch(&self) {
         std::hint::black_box(self.header().flags);
+    }
+
+    #[inline]
+    fn reach(&self) {
+        self.reach_value();
     }
 }
 

@@ -26,7 +26,7 @@ pub mod text;
 mod thin;
 
 pub use compact::Compact;
-pub use entry::{Body, Entry, Held, NewValue};
+pub use entry::{Apart, Body, Entry, Held, NewValue};
 pub use flat::Flat;
 pub use intset::IntSet;
 pub use leaf::Leaf;
@@ -34,7 +34,7 @@ pub use listpack::{Element, Listpack};
 pub use quicklist::QuickList;
 pub use seed::HashSeed;
 pub use skiplist::SkipList;
-pub use table::{Keyed, Table};
+pub use table::{FETCHED, Keyed, Table};
 
 /// Untrusted bytes do not hold what they claim to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

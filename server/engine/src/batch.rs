@@ -2,11 +2,11 @@
 //! behind many connections that say a little each, memory latency rules.
 //!
 //! Two steps, each over a whole window of sessions before the next begins: `cut` parses, finds each command's row, hashes its keys and asks
-//! for their buckets; `fetch` asks for the entries in them. Then the commands run, and find both near.
+//! for their buckets; `fetch` reads the entries in them. Then the commands run, and find both near.
 //!
 //! Bounds: `BATCH` commands of one session, about `WINDOW` commands of at most `LANES` sessions, `KEYS` keys of one command.
 
-use quorate_keyspace::{Db, KeyHash};
+use quorate_keyspace::{Db, DbIndex, KeyHash, Keyspace};
 use quorate_resp::{Arguments, Limits, Partial, ProtocolError, Requests};
 
 use crate::command::Keys;
@@ -24,6 +24,30 @@ pub(crate) const LANES: usize = 64;
 const KEYS: usize = 16;
 /// A lane that was made to hold requests larger than this is made anew.
 const KEPT: usize = 256 * 1024;
+
+/// Keys whose buckets were asked for, of one database. Sessions seldom use several.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    pub db: DbIndex,
+    pub keys: Vec<KeyHash>,
+}
+
+impl Wanted {
+    /// Asks for the entries of the keys. Some work after `cut`.
+    pub fn fetch(&mut self, keyspace: &mut Keyspace) {
+        keyspace.db(self.db).fetch(&self.keys);
+        self.keys.clear();
+    }
+
+    /// From now on keys of this database.
+    #[inline]
+    pub fn change_to(&mut self, db: DbIndex, keyspace: &mut Keyspace) {
+        if self.db != db {
+            self.fetch(keyspace);
+            self.db = db;
+        }
+    }
+}
 
 /// Bytes of one session, in a buffer that several share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +108,6 @@ impl Planned {
 pub(crate) struct Lane {
     pub requests: Requests,
     pub planned: Vec<Planned>,
-    hashes: Vec<KeyHash>,
     /// What was wrong behind the last command found.
     pub error: Option<ProtocolError>,
     /// Whether there may be more whole commands behind those found.
@@ -96,7 +119,6 @@ impl Lane {
     pub fn empty(&mut self) {
         self.requests.forget();
         self.planned.clear();
-        self.hashes.clear();
         (self.error, self.full) = (None, false);
     }
 
@@ -105,15 +127,21 @@ impl Lane {
         self.requests.consumed() == 0 && self.error.is_none() && !self.requests.has_partial()
     }
 
-    /// Cuts `buffer` into at most `at_most` commands, and asks for the buckets of their keys.
-    pub fn cut(&mut self, partial: Option<Partial>, buffer: &[u8], limits: &Limits, at_most: usize, db: &Db<'_>) {
+    /// Cuts `buffer` into at most `limits.1` commands, and asks for the buckets of their keys, which are added to `keys`.
+    pub fn cut(
+        &mut self,
+        partial: Option<Partial>,
+        buffer: &[u8],
+        (limits, at_most): (Limits, usize),
+        db: &Db<'_>,
+        keys: &mut Vec<KeyHash>,
+    ) {
         if self.requests.memory() > KEPT {
             *self = Lane::default();
         }
-        self.error = self.requests.parse(partial, buffer, limits, at_most).err();
+        self.error = self.requests.parse(partial, buffer, &limits, at_most).err();
         self.full = self.requests.len() == at_most;
         self.planned.clear();
-        self.hashes.clear();
         let table = Table::get();
         for command in self.requests.commands(buffer) {
             let row = command.get(0).and_then(|name| table.command(name));
@@ -122,17 +150,12 @@ impl Lane {
                 && let Some(word) = command.get(first)
             {
                 key = db.prefetch(word);
-                self.hashes.push(key);
+                keys.push(key);
                 let others = (1..KEYS).map_while(|nth| command.get(first.checked_add(step.checked_mul(nth)?)?));
-                self.hashes.extend(others.map(|word| db.prefetch(word)));
+                keys.extend(others.map(|word| db.prefetch(word)));
             }
             self.planned.push(Planned { row, key });
         }
-    }
-
-    /// Asks for the entries of the keys. Some work after `cut`.
-    pub fn fetch(&self, db: &Db<'_>) {
-        db.fetch(&self.hashes);
     }
 }
 

@@ -10,17 +10,19 @@
 //! Bounds: commands are cut a window at a time (`batch.rs`); a session's unread bytes are bounded by client-query-buffer-limit, its unsent ones by
 //! client-output-buffer-limit: who exceeds one is closed.
 
+mod feed;
+
 use std::time::Duration;
 
 use quorate_config::ServerConfig;
-use quorate_keyspace::{KeyHash, Keyspace, Limits as Encodings};
-use quorate_resp::{Limits, Protocol, Writer};
+use quorate_keyspace::{Keyspace, Limits as Encodings};
+use quorate_resp::{Protocol, Writer};
 use smallvec::SmallVec;
 
-use crate::batch::{Argv, BATCH, LANES, Lane, Received, WINDOW};
+use crate::batch::{Lane, Received, Wanted};
 use crate::blocking::Wake;
 use crate::core::Core;
-use crate::dispatch::{self, How, Next};
+use crate::dispatch::{self, How};
 use crate::holding::Verdict;
 use crate::session::{Kind, Session};
 use crate::{Closing, Effect, Host, Input, Now, Outputs, Refusal, SessionId, SocketName};
@@ -36,6 +38,7 @@ pub struct Engine {
     core: Core,
     /// Kept for the next window, so that cutting allocates nothing once warm.
     lanes: Vec<Lane>,
+    wanted: Wanted,
     recycled: Vec<u8>,
 }
 
@@ -48,14 +51,6 @@ pub enum Unsent {
     Something,
     /// More of a dataset, for the next turn: clients come in between.
     Later,
-}
-
-/// What came of a lane's commands.
-struct Spent {
-    /// Bytes of the buffer that are used up.
-    bytes: usize,
-    /// Whether what follows may hold whole commands, and may be looked at.
-    goes_on: bool,
 }
 
 impl std::fmt::Debug for Engine {
@@ -72,7 +67,13 @@ impl Engine {
         let databases = u16::try_from(config.databases).unwrap_or(u16::MAX);
         let mut keyspace = Keyspace::new(databases, encodings(&config, seed), rng.fork());
         keyspace.set_access_meter(crate::evict::access_meter(&config));
-        Engine { keyspace, core: Core::new(config, host, rng), lanes: Vec::new(), recycled: Vec::new() }
+        Engine {
+            keyspace,
+            core: Core::new(config, host, rng),
+            lanes: Vec::new(),
+            wanted: Wanted::default(),
+            recycled: Vec::new(),
+        }
     }
 
     /// One turn: everything that happened, and what comes of it.
@@ -95,7 +96,9 @@ impl Engine {
     pub fn feed(&mut self, input: Input<'_>) {
         match input {
             Input::Opened { id, peer, local } => self.opened(id, peer, local),
-            Input::Received { id, bytes } => self.feed_all(&[Received { id, bytes: 0..bytes.len() }], bytes),
+            Input::Received { id, bytes } => {
+                self.feed_all(&[Received { id, bytes: 0..bytes.len() }], bytes);
+            }
             Input::Closed { id } => self.closed(id),
             Input::Link(input) => self.link(input),
             Input::Disk(done) => self.core.disk(&mut self.keyspace, done),
@@ -269,190 +272,6 @@ impl Engine {
         self.core.sessions.insert(Box::new(session));
     }
 
-    /// Takes what several sessions have sent, all of it in `buffer`: the same as an `Input::Received` for each, in this order, but the keys
-    /// of all are fetched together.
-    pub fn feed_all(&mut self, received: &[Received], buffer: &[u8]) {
-        let mut lanes = std::mem::take(&mut self.lanes);
-        let mut left = received;
-        while !left.is_empty() {
-            let (mut taken, mut commands) = (0, 0);
-            for one in left.iter().take(LANES) {
-                if lanes.len() == taken {
-                    lanes.push(Lane::default());
-                }
-                commands += self.cut_first(one, buffer, &mut lanes[taken]);
-                taken += 1;
-                if commands >= WINDOW {
-                    break;
-                }
-            }
-            let window;
-            (window, left) = left.split_at(taken);
-            for (one, lane) in window.iter().zip(&lanes) {
-                if let Some(session) = self.core.sessions.get(one.id) {
-                    lane.fetch(&self.keyspace.db(session.db));
-                }
-            }
-            for (one, lane) in window.iter().zip(&mut lanes) {
-                self.received(one.id, &buffer[one.bytes.clone()], lane);
-                self.serve();
-            }
-        }
-        self.lanes = lanes;
-    }
-
-    /// Cuts the first commands of what a session sent, unless it cannot run them at once; returns how many.
-    fn cut_first(&mut self, one: &Received, buffer: &[u8], lane: &mut Lane) -> usize {
-        lane.empty();
-        let now = self.core.now.mono;
-        let Some(session) = self.core.sessions.get_mut(one.id) else { return 0 };
-        session.last_heard = now;
-        session.bytes_in += one.bytes.len() as u64;
-        self.core.stats.net_input += one.bytes.len() as u64;
-        self.core.stats.reads += 1;
-        if session.is_stopped() || !session.rest.is_empty() || std::mem::replace(&mut session.in_window, true) {
-            return 0;
-        }
-        let session = self.core.sessions.get(one.id).expect("just seen");
-        let (limits, at_most) = self.limits(session);
-        lane.cut(None, &buffer[one.bytes.clone()], &limits, at_most, &self.keyspace.db(session.db));
-        lane.requests.len()
-    }
-
-    fn received(&mut self, id: SessionId, bytes: &[u8], lane: &mut Lane) {
-        let Some(mut session) = self.core.sessions.take(id) else { return };
-        session.in_window = false;
-        if session.closing.is_some() {
-            self.core.sessions.put_back(session);
-            return;
-        }
-        let session = if session.rest.is_empty() && !session.is_stopped() {
-            let (mut session, used) = self.process(session, bytes, lane);
-            session.rest.extend_from_slice(&bytes[used..]);
-            session
-        } else {
-            if let Some(partial) = &session.partial
-                && session.rest.capacity() < partial.needs()
-            {
-                let more = partial.needs().min(2 * session.rest.capacity().max(64 * 1024));
-                session.rest.reserve(more.saturating_sub(session.rest.len()));
-            }
-            session.rest.extend_from_slice(bytes);
-            lane.empty();
-            self.process_rest(session, lane)
-        };
-        self.limit_input(session);
-    }
-
-    fn process_rest(&mut self, mut session: Box<Session>, lane: &mut Lane) -> Box<Session> {
-        let mut rest = std::mem::take(&mut session.rest);
-        let (mut session, used) = self.process(session, &rest, lane);
-        if used == rest.len() && rest.capacity() > 64 * 1024 {
-            rest = Vec::new();
-        } else {
-            rest.drain(..used);
-        }
-        session.rest = rest;
-        session
-    }
-
-    fn limit_input(&mut self, mut session: Box<Session>) {
-        let unread = session.rest.len() + session.multi.as_ref().map_or(0, |multi| multi.bytes);
-        if unread as u64 > self.core.config.client_query_buffer_limit && session.is_client() {
-            self.core.stats.query_buffer_closed += 1;
-            self.core.close(&mut session, Closing::Now);
-        }
-        self.core.sessions.put_back(session);
-    }
-
-    /// Runs the whole commands at the front of `buffer` until the session has to stop; returns how many bytes are spent. The first of them
-    /// may have been cut into `lane` already.
-    fn process(&mut self, mut session: Box<Session>, buffer: &[u8], lane: &mut Lane) -> (Box<Session>, usize) {
-        let (mut used, mut goes_on) = (0, true);
-        while goes_on && !session.is_stopped() && used < buffer.len() {
-            let unread = &buffer[used..];
-            if used > 0 || lane.is_empty() {
-                let (limits, at_most) = self.limits(&session);
-                let db = self.keyspace.db(session.db);
-                lane.cut(session.partial.take(), unread, &limits, at_most, &db);
-                lane.fetch(&db);
-            }
-            let spent;
-            (session, spent) = self.run_lane(session, lane, unread);
-            used += spent.bytes;
-            goes_on = spent.goes_on;
-        }
-        (session, used)
-    }
-
-    /// Runs a lane's commands, and settles what stands behind them.
-    fn run_lane(&mut self, session: Box<Session>, lane: &mut Lane, buffer: &[u8]) -> (Box<Session>, Spent) {
-        let (mut session, stopped) = self.run_batch(session, lane, buffer);
-        self.keyspace.expect(KeyHash::NONE);
-        if let Some(bytes) = stopped {
-            return (session, Spent { bytes, goes_on: true });
-        }
-        if let Some(error) = lane.error {
-            let text = format!("ERR {error}");
-            self.core.stats.error(&text);
-            Writer::new(&mut session.output.bytes, session.protocol).error(&text);
-            self.core.sessions.list(&mut session);
-            self.core.close(&mut session, Closing::AfterFlush);
-            return (session, Spent { bytes: buffer.len(), goes_on: false });
-        }
-        if !lane.full {
-            session.partial = lane.requests.take_partial();
-        }
-        (session, Spent { bytes: lane.requests.consumed(), goes_on: lane.full })
-    }
-
-    /// Runs a batch. `Some(bytes)`: it stopped behind so many bytes, and what follows is to be read again.
-    fn run_batch(&mut self, mut session: Box<Session>, lane: &Lane, buffer: &[u8]) -> (Box<Session>, Option<usize>) {
-        let mut before = 0;
-        let mut argv = Argv::default();
-        let mut rest = &lane.planned[..];
-        self.core.lap.restart();
-        for command in lane.requests.commands(buffer) {
-            let (planned, behind) = rest.split_first().expect("each command found is planned");
-            rest = behind;
-            let argv = argv.of(&command);
-            self.keyspace.expect(planned.key);
-            self.core.lap.goes_on = planned.is_followed_by(behind.first());
-            let mut out = std::mem::take(&mut session.output.bytes);
-            let row = planned.row;
-            let next = dispatch::request(&mut self.keyspace, &mut self.core, &mut session, &mut out, argv, row);
-            session.output.bytes = out;
-            if !session.output.bytes.is_empty() {
-                self.core.sessions.list(&mut session);
-            }
-            if next == Next::Stay {
-                return (session, Some(before));
-            }
-            before = command.consumed();
-            if self.core.blocking.has_ready() {
-                let id = session.id;
-                self.core.sessions.put_back(session);
-                self.serve();
-                session = self.core.sessions.take(id).expect("only an input removes a session");
-            }
-            if session.is_stopped() || !session.authenticated {
-                return (session, Some(before));
-            }
-        }
-        (session, None)
-    }
-
-    /// What a session may send, and how many of its commands may be cut at a time: one that still has to authenticate may be allowed more
-    /// behind each.
-    fn limits(&self, session: &Session) -> (Limits, usize) {
-        let at_most = if session.authenticated { BATCH } else { 1 };
-        if session.is_client() && !session.authenticated {
-            (Limits::of_stranger(), at_most)
-        } else {
-            (Limits::of_peer(self.core.config.proto_max_bulk_len.min(i64::MAX as u64) as i64), at_most)
-        }
-    }
-
     /// Serves whoever waits for what has become ready, until nothing new becomes ready.
     fn serve(&mut self) {
         while self.core.blocking.has_ready() {
@@ -505,24 +324,6 @@ impl Engine {
         }
         for id in std::mem::take(&mut self.core.to_time_out) {
             self.run_again(id, Wake::TimedOut);
-        }
-    }
-
-    /// Lets unblocked sessions go on with what they had sent meanwhile.
-    fn go_on(&mut self) {
-        while let Some(id) = self.core.resumed.pop() {
-            let Some(session) = self.core.sessions.take(id) else { continue };
-            let session = if session.rest.is_empty() || session.is_stopped() {
-                session
-            } else {
-                let mut lane = self.lanes.pop().unwrap_or_default();
-                lane.empty();
-                let session = self.process_rest(session, &mut lane);
-                self.lanes.push(lane);
-                session
-            };
-            self.limit_input(session);
-            self.serve();
         }
     }
 

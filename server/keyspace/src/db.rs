@@ -9,7 +9,7 @@ use crate::{
     store::{self, Collection, Object, Slot, Store},
     value::new_text,
 };
-use quorate_collections::NewValue;
+use quorate_collections::{FETCHED, NewValue};
 use std::time::Duration;
 
 /// What a write does to the key's expiry.
@@ -112,11 +112,8 @@ impl<'k> Db<'k> {
     /// serves them side by side.
     pub fn fetch(&self, hashes: &[KeyHash]) {
         let table = &self.store().table;
-        for hash in hashes {
-            table.touch(hash.hash);
-        }
-        for hash in hashes {
-            table.touch_element(hash.hash);
+        for some in hashes.chunks(FETCHED) {
+            table.fetch(some.iter().map(|hash| hash.hash));
         }
     }
 

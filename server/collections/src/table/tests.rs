@@ -281,14 +281,12 @@ fn keys_are_compared_whole() {
 fn fetching_any_hash_is_harmless() {
     let mut table = Table::new(SEED);
     table.prefetch(5);
-    table.touch(5);
-    table.touch_element(5);
+    table.fetch(std::iter::once(5));
     (0..1000).for_each(|number| drop(table.insert(item(number, number))));
     for number in 0..2000 {
         let hash = table.hash(&key(number));
         table.prefetch(hash);
-        table.touch(hash);
-        table.touch_element(hash);
+        table.fetch(std::iter::repeat_n(hash, FETCHED + 1));
         assert_eq!(table.get_hashed(hash, &key(number)).is_some(), number < 1000);
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{Limits, StrRef};
 use quorate_collections::{
-    Compact, Flat, Leaf, Table,
+    Apart, Compact, Flat, Leaf, Table,
     compact::Split,
     flat::{COUNT_MAX, Part},
     listpack::{self, Element, Writer},
@@ -19,6 +19,13 @@ use std::fmt;
 /// Fields and their values.
 pub struct Hash {
     inner: Compact<Flat, Table<Leaf>>,
+}
+
+impl Apart for Hash {
+    #[inline]
+    fn prefetch(&self) {
+        self.inner.prefetch();
+    }
 }
 
 impl Hash {

@@ -6,7 +6,7 @@
 use super::walk::{Either, Window};
 use crate::{Limits, StrRef};
 use quorate_collections::{
-    Compact,
+    Apart, Compact,
     compact::Split,
     listpack::Listpack,
     quicklist::{Fill, Node, QuickList},
@@ -29,6 +29,13 @@ pub enum End {
 #[derive(Clone)]
 pub struct List {
     inner: Compact<Listpack, QuickList>,
+}
+
+impl Apart for List {
+    #[inline]
+    fn prefetch(&self) {
+        self.inner.prefetch();
+    }
 }
 
 impl List {

@@ -7,7 +7,7 @@
 use super::{LISTPACK_BYTES_MAX, Malformed, check_distinct, walk::Either};
 use crate::{Limits, StrRef};
 use quorate_collections::{
-    Compact, Flat, HashSeed, Leaf, Table,
+    Apart, Compact, Flat, HashSeed, Leaf, Table,
     compact::View,
     flat::{COUNT_MAX, Part},
     intset::IntSet,
@@ -19,6 +19,13 @@ use std::fmt;
 /// A set of distinct strings.
 pub struct Set {
     inner: Compact<Flat, Table<Leaf>>,
+}
+
+impl Apart for Set {
+    #[inline]
+    fn prefetch(&self) {
+        self.inner.prefetch();
+    }
 }
 
 impl Set {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{Limits, StrRef};
 use quorate_collections::{
-    Compact, Flat, HashSeed,
+    Apart, Compact, Flat, HashSeed,
     compact::Split,
     flat::{COUNT_MAX, Part, Pos, Scored},
     listpack::{self, Element, Writer},
@@ -25,6 +25,13 @@ use std::{cmp::Ordering, collections::VecDeque, fmt, ops::Range};
 /// [`lex_ranks`](Zset::lex_ranks)), then counted, read or removed as ranks.
 pub struct Zset {
     inner: Compact<Flat, SkipList>,
+}
+
+impl Apart for Zset {
+    #[inline]
+    fn prefetch(&self) {
+        self.inner.prefetch();
+    }
 }
 
 impl Zset {

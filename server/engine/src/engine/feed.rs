@@ -1,0 +1,221 @@
+//! How the engine takes what sessions have sent: cut a window at a time (`batch.rs`), then run command by command.
+
+use quorate_keyspace::KeyHash;
+use quorate_resp::{Limits, Writer};
+
+use super::Engine;
+use crate::batch::{Argv, BATCH, LANES, Lane, Received, WINDOW};
+use crate::dispatch::{self, Next};
+use crate::session::Session;
+use crate::{Closing, SessionId};
+
+/// What came of a lane's commands.
+struct Spent {
+    /// Bytes of the buffer that are used up.
+    bytes: usize,
+    /// Whether what follows may hold whole commands, and may be looked at.
+    goes_on: bool,
+}
+
+impl Engine {
+    /// Takes what several sessions have sent, all of it in `buffer`: the same as an `Input::Received` for each, in this order, but the keys
+    /// of all are fetched together.
+    pub fn feed_all(&mut self, received: &[Received], buffer: &[u8]) {
+        let mut lanes = std::mem::take(&mut self.lanes);
+        let mut left = received;
+        while !left.is_empty() {
+            let (mut taken, mut commands) = (0, 0);
+            for one in left.iter().take(LANES) {
+                if lanes.len() == taken {
+                    lanes.push(Lane::default());
+                }
+                commands += self.cut_first(one, buffer, &mut lanes[taken]);
+                taken += 1;
+                if commands >= WINDOW {
+                    break;
+                }
+            }
+            let window;
+            (window, left) = left.split_at(taken);
+            self.wanted.fetch(&mut self.keyspace);
+            for (one, lane) in window.iter().zip(&mut lanes) {
+                self.received(one.id, &buffer[one.bytes.clone()], lane);
+                self.serve();
+            }
+        }
+        self.lanes = lanes;
+    }
+
+    /// Cuts the first commands of what a session sent, unless it cannot run them at once; returns how many.
+    fn cut_first(&mut self, one: &Received, buffer: &[u8], lane: &mut Lane) -> usize {
+        lane.empty();
+        let now = self.core.now.mono;
+        let Some(session) = self.core.sessions.get_mut(one.id) else { return 0 };
+        session.last_heard = now;
+        session.bytes_in += one.bytes.len() as u64;
+        self.core.stats.net_input += one.bytes.len() as u64;
+        self.core.stats.reads += 1;
+        if session.is_stopped() || !session.rest.is_empty() || std::mem::replace(&mut session.in_window, true) {
+            return 0;
+        }
+        let session = self.core.sessions.get(one.id).expect("just seen");
+        let limits = self.limits(session);
+        self.wanted.change_to(session.db, &mut self.keyspace);
+        let db = self.keyspace.db(session.db);
+        lane.cut(None, &buffer[one.bytes.clone()], limits, &db, &mut self.wanted.keys);
+        lane.requests.len()
+    }
+
+    fn received(&mut self, id: SessionId, bytes: &[u8], lane: &mut Lane) {
+        let Some(mut session) = self.core.sessions.take(id) else { return };
+        session.in_window = false;
+        if session.closing.is_some() {
+            self.core.sessions.put_back(session);
+            return;
+        }
+        let session = if session.rest.is_empty() && !session.is_stopped() {
+            let (mut session, used) = self.process(session, bytes, lane);
+            session.rest.extend_from_slice(&bytes[used..]);
+            session
+        } else {
+            if let Some(partial) = &session.partial
+                && session.rest.capacity() < partial.needs()
+            {
+                let more = partial.needs().min(2 * session.rest.capacity().max(64 * 1024));
+                session.rest.reserve(more.saturating_sub(session.rest.len()));
+            }
+            session.rest.extend_from_slice(bytes);
+            lane.empty();
+            self.process_rest(session, lane)
+        };
+        self.limit_input(session);
+    }
+
+    fn process_rest(&mut self, mut session: Box<Session>, lane: &mut Lane) -> Box<Session> {
+        let mut rest = std::mem::take(&mut session.rest);
+        let (mut session, used) = self.process(session, &rest, lane);
+        if used == rest.len() && rest.capacity() > 64 * 1024 {
+            rest = Vec::new();
+        } else {
+            rest.drain(..used);
+        }
+        session.rest = rest;
+        session
+    }
+
+    fn limit_input(&mut self, mut session: Box<Session>) {
+        let unread = session.rest.len() + session.multi.as_ref().map_or(0, |multi| multi.bytes);
+        if unread as u64 > self.core.config.client_query_buffer_limit && session.is_client() {
+            self.core.stats.query_buffer_closed += 1;
+            self.core.close(&mut session, Closing::Now);
+        }
+        self.core.sessions.put_back(session);
+    }
+
+    /// Runs the whole commands at the front of `buffer` until the session has to stop; returns how many bytes are spent. The first of them
+    /// may have been cut into `lane` already.
+    fn process(&mut self, mut session: Box<Session>, buffer: &[u8], lane: &mut Lane) -> (Box<Session>, usize) {
+        let (mut used, mut goes_on) = (0, true);
+        while goes_on && !session.is_stopped() && used < buffer.len() {
+            let unread = &buffer[used..];
+            if used > 0 || lane.is_empty() {
+                let limits = self.limits(&session);
+                self.wanted.change_to(session.db, &mut self.keyspace);
+                let db = self.keyspace.db(session.db);
+                lane.cut(session.partial.take(), unread, limits, &db, &mut self.wanted.keys);
+                self.wanted.fetch(&mut self.keyspace);
+            }
+            let spent;
+            (session, spent) = self.run_lane(session, lane, unread);
+            used += spent.bytes;
+            goes_on = spent.goes_on;
+        }
+        (session, used)
+    }
+
+    /// Runs a lane's commands, and settles what stands behind them.
+    fn run_lane(&mut self, session: Box<Session>, lane: &mut Lane, buffer: &[u8]) -> (Box<Session>, Spent) {
+        let (mut session, stopped) = self.run_batch(session, lane, buffer);
+        self.keyspace.expect(KeyHash::NONE);
+        if let Some(bytes) = stopped {
+            return (session, Spent { bytes, goes_on: true });
+        }
+        if let Some(error) = lane.error {
+            let text = format!("ERR {error}");
+            self.core.stats.error(&text);
+            Writer::new(&mut session.output.bytes, session.protocol).error(&text);
+            self.core.sessions.list(&mut session);
+            self.core.close(&mut session, Closing::AfterFlush);
+            return (session, Spent { bytes: buffer.len(), goes_on: false });
+        }
+        if !lane.full {
+            session.partial = lane.requests.take_partial();
+        }
+        (session, Spent { bytes: lane.requests.consumed(), goes_on: lane.full })
+    }
+
+    /// Runs a batch. `Some(bytes)`: it stopped behind so many bytes, and what follows is to be read again.
+    fn run_batch(&mut self, mut session: Box<Session>, lane: &Lane, buffer: &[u8]) -> (Box<Session>, Option<usize>) {
+        let mut before = 0;
+        let mut argv = Argv::default();
+        let mut rest = &lane.planned[..];
+        self.core.lap.restart();
+        for command in lane.requests.commands(buffer) {
+            let (planned, behind) = rest.split_first().expect("each command found is planned");
+            rest = behind;
+            let argv = argv.of(&command);
+            self.keyspace.expect(planned.key);
+            self.core.lap.goes_on = planned.is_followed_by(behind.first());
+            let mut out = std::mem::take(&mut session.output.bytes);
+            let row = planned.row;
+            let next = dispatch::request(&mut self.keyspace, &mut self.core, &mut session, &mut out, argv, row);
+            session.output.bytes = out;
+            if !session.output.bytes.is_empty() {
+                self.core.sessions.list(&mut session);
+            }
+            if next == Next::Stay {
+                return (session, Some(before));
+            }
+            before = command.consumed();
+            if self.core.blocking.has_ready() {
+                let id = session.id;
+                self.core.sessions.put_back(session);
+                self.serve();
+                session = self.core.sessions.take(id).expect("only an input removes a session");
+            }
+            if session.is_stopped() || !session.authenticated {
+                return (session, Some(before));
+            }
+        }
+        (session, None)
+    }
+
+    /// What a session may send, and how many of its commands may be cut at a time: one that still has to authenticate may be allowed more
+    /// behind each.
+    fn limits(&self, session: &Session) -> (Limits, usize) {
+        let at_most = if session.authenticated { BATCH } else { 1 };
+        if session.is_client() && !session.authenticated {
+            (Limits::of_stranger(), at_most)
+        } else {
+            (Limits::of_peer(self.core.config.proto_max_bulk_len.min(i64::MAX as u64) as i64), at_most)
+        }
+    }
+
+    /// Lets unblocked sessions go on with what they had sent meanwhile.
+    pub(super) fn go_on(&mut self) {
+        while let Some(id) = self.core.resumed.pop() {
+            let Some(session) = self.core.sessions.take(id) else { continue };
+            let session = if session.rest.is_empty() || session.is_stopped() {
+                session
+            } else {
+                let mut lane = self.lanes.pop().unwrap_or_default();
+                lane.empty();
+                let session = self.process_rest(session, &mut lane);
+                self.lanes.push(lane);
+                session
+            };
+            self.limit_input(session);
+            self.serve();
+        }
+    }
+}
