@@ -479,6 +479,7 @@ impl Group {
         self.aborted = 0;
         self.epoch = epoch;
         self.lease_ms = self.settings.lease_ms(); // leases of the mastership before this one are over (I8)
+        self.keep_master_a_voter(name, &candidate, news); // an operator may have removed it since it was chosen
         if candidate == from {
             if was_down {
                 news.tell(name, self, "-odown", instance_master(name, self));

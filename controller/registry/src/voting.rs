@@ -98,6 +98,12 @@ impl VotingConfig {
         }
     }
 
+    /// Does it ask for the same copies and promises? How long replies wait binds nobody.
+    pub(crate) fn binds_as(&self, other: &Self) -> bool {
+        let Self { durability, copies, voters, ack, version: _, quorum_timeout_ms: _ } = other;
+        (&self.durability, &self.copies, &self.voters, &self.ack) == (durability, copies, voters, ack)
+    }
+
     /// W as the settings ask for it, with this many voters.
     fn copies(settings: &Settings, voters: usize) -> u32 {
         let majority = u32::try_from(voters / 2 + 1).unwrap_or(u32::MAX);
@@ -249,7 +255,7 @@ impl Voting {
     ) -> Result<&VotingConfig, ConfigError> {
         let Voting::Settled(now) = self else { return Err(ConfigError::UnderWay) };
         let config = now.changed(change, settings, known)?;
-        *self = match is_armed(Fault::I9Settle) {
+        *self = match config.binds_as(now) || is_armed(Fault::I9Settle) {
             false => Voting::Joint { config, previous: now.clone() },
             true => Voting::Settled(config),
         };

@@ -15,12 +15,12 @@ use crate::model::{Membership, NodeRecord};
 use crate::names::{NodeId, NodeKey};
 use crate::settings::Durability;
 use crate::sights::{NodeFacts, Role};
-use crate::voting::{Change, ConfigError, Voting};
+use crate::voting::{Change, Voting, VotingConfig};
 
 /// A learner that lacks no more than this has caught up: a few milliseconds of a fast link, and less than the backlog.
 const LAG_MOST: u64 = 1 << 20;
 
-/// A voter that went away while it was let in is let out again after this.
+/// A change that cannot be settled, since a voter went away meanwhile, is turned back after this.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
 impl Hand<'_> {
@@ -59,7 +59,8 @@ impl Hand<'_> {
         }
     }
 
-    /// The change under way cannot be what is wanted any more: the operator changed his mind, or who was let in went away.
+    /// The change under way cannot be what is wanted any more: the operator changed his mind, who was let in went away, or too few of those that it
+    /// needs are there.
     fn should_turn_back(&self) -> bool {
         let group = self.view.group;
         let Voting::Joint { config, previous } = &group.voting else { return false };
@@ -70,7 +71,8 @@ impl Hand<'_> {
         let lost = |id: &NodeId| {
             !previous.voters.contains(id) && self.holder(id).is_none_or(|(node, _)| self.view.is_down(node))
         };
-        config.voters.iter().any(lost) && self.soft.voting_since + SETTLE_LIMIT < self.view.now
+        let is_stuck = !self.is_attainable(config) && self.is_attainable(previous);
+        (is_stuck || config.voters.iter().any(lost)) && self.soft.voting_since + SETTLE_LIMIT < self.view.now
     }
 
     /// The node of this name.
@@ -78,25 +80,29 @@ impl Hand<'_> {
         self.view.group.nodes.iter().find(|(_, record)| record.id().as_ref() == Some(id))
     }
 
+    /// The first step that is wanted and that could be settled: writes would else wait for nodes that are not there.
     fn next_change(&self, master: &NodeFacts) -> Option<Change> {
         let group = self.view.group;
         let config = group.voting.config();
         let known = (!group.stock()).then_some(group.nodes.len());
         let possible = |change: &Change| {
-            !matches!(config.changed(change, &group.settings, known), Err(ConfigError::TooFew { .. }))
+            let next = config.changed(change, &group.settings, known);
+            next.is_ok_and(|next| next.binds_as(config) || self.is_attainable(&next))
         };
-        if known.is_some()
-            && let Some(id) = group.nodes.keys().find_map(|node| self.caught_up_learner(node, master))
-        {
-            return Some(Change::Join(id)).filter(possible);
-        }
+        let learners = group.nodes.keys().filter(|_| known.is_some());
+        let joins = learners.filter_map(|node| self.caught_up_learner(node, master)).map(Change::Join);
         let leaves = |id: &&NodeId| self.holder(id).is_none_or(|(_, record)| record.membership == Membership::Leaves);
-        if let Some(change) = config.voters.iter().find(leaves).cloned().map(Change::Leave).filter(possible) {
-            return Some(change);
-        }
-        let terms = config.changed(&Change::Terms, &group.settings, known);
+        let leavers = config.voters.iter().filter(leaves).cloned().map(Change::Leave);
         let fsync = group.settings.durability == Durability::Async || self.can_acknowledge_as_asked();
-        (terms.is_ok() && fsync).then_some(Change::Terms)
+        let terms = fsync.then_some(Change::Terms);
+        joins.chain(leavers).chain(terms).find(possible)
+    }
+
+    /// So many of its voters are there that it can be settled, and writes go on under it.
+    fn is_attainable(&self, config: &VotingConfig) -> bool {
+        let is_there = |id: &&NodeId| self.holder(id).is_some_and(|(node, _)| !self.view.is_down(node));
+        config.voters.iter().filter(is_there).count() >= config.copies as usize
+            || config.durability == Durability::Async
     }
 
     /// Every voter can acknowledge as the settings ask: one that cannot would never count toward W.
@@ -130,7 +136,7 @@ impl Hand<'_> {
         let group = self.view.group;
         let voteless = |record: &NodeRecord| record.id().is_none_or(|id| !group.voting.knows(&id));
         let leaves = |record: &NodeRecord| record.membership == Membership::Leaves && voteless(record);
-        group.nodes.iter().find(|(_, record)| leaves(record)).map(|(node, _)| node.clone())
+        group.replicas().find(|(_, record)| leaves(record)).map(|(node, _)| node.clone())
     }
 
     /// A replica must know how to acknowledge; it is told again when the config changed since.

@@ -317,6 +317,48 @@ fn a_node_that_is_leaving_may_be_chosen() {
     world.assert_nothing_lost("7002 held everything");
 }
 
+/// A change whose voters went away for good is turned back, and one that they could not settle is not begun.
+#[test]
+fn a_change_that_lost_its_voters_is_turned_back() {
+    let mut world = World::serving(20, 3, quorum());
+    world.node(7003).lagging = true;
+    world.run_for(Duration::from_millis(200));
+    remove(&mut world, 7002);
+    world.run_until("joint", SOON, |w| matches!(w.group().voting, Voting::Joint { .. }));
+    world.restart(7003, true);
+    world.node(7003).lagging = false;
+    world.run_until("7002 left once 7003 was whole", LONG, |w| {
+        w.voters() == 2 && !w.group().nodes.contains_key(&key(7002)) && w.calm()
+    });
+    assert!(world.count("-voters-change") >= 1);
+    world.kill(7003);
+    set(&mut world, &[("quorum-timeout", "700")]).expect("any time");
+    world.run_until("told", SOON, |w| w.nodes[&key(7001)].told.quorum_timeout_ms == 700);
+    assert_eq!(world.voters(), 2, "how long replies wait needs nobody's copy");
+    set(&mut world, &[("ack", "fsync")]).expect("7003 could");
+    world.run_for(SOON);
+    assert_eq!(world.voters(), 2, "not begun while 7003 is down");
+    world.restart(7003, false);
+    world.run_until("by fsync", LONG, |w| w.group().voting.config().ack == Ack::Fsync && w.voters() == 2);
+}
+
+/// Whoever is removed once it is chosen stays: it is the master.
+#[test]
+fn a_chosen_node_is_not_removed() {
+    let mut world = World::serving(21, 3, quorum());
+    world.kill(7001);
+    world.run_until("chosen", LONG, |w| w.phase() == Some("promoting"));
+    for port in [7002, 7003] {
+        remove(&mut world, port);
+    }
+    world.run_until("promoted", LONG, |w| w.phase().is_none() && w.group().master != key(7001));
+    let master = world.group().master.clone();
+    let refused = world.rejected.len();
+    world.run_for(SOON);
+    assert!(world.group().nodes.contains_key(&master));
+    assert!(world.rejected.len() <= refused + 1, "nothing is asked for in vain: {:?}", world.rejected.last());
+}
+
 /// I8: an operator's failover of a master that nobody can reach waits for the lease; one that promised is not waited for.
 #[test]
 fn a_lease_delays_a_forced_failover_and_no_handover() {
