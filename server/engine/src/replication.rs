@@ -158,6 +158,12 @@ impl Replication {
         self.history.held()
     }
 
+    /// The epoch of the dataset's newest write.
+    #[must_use]
+    pub fn data_epoch(&self) -> Epoch {
+        self.history.data_epoch()
+    }
+
     /// Is this node a replica?
     #[must_use]
     pub fn is_following(&self) -> bool {

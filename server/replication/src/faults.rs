@@ -4,7 +4,7 @@
 /// What can be broken, named after the invariant that it breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// A promise is answered and not kept.
+    /// A promise is answered and written down, and the node goes on in the epoch before.
     I2Promise,
     /// A fenced or older master's stream is served, and followed.
     I2Stream,

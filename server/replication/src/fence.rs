@@ -186,10 +186,13 @@ impl Fence {
     /// `Promise`: never again serve an epoch lower than `epoch`. Asked again, it is the same promise.
     pub fn promise(&mut self, group: &str, epoch: Epoch) -> Result<Change, Refused> {
         self.admit(group, epoch)?;
-        if epoch == self.promised || is_armed(Fault::I2Promise) {
+        if epoch == self.promised {
             return Ok(Change::Nothing);
         }
         self.promised = epoch;
+        if is_armed(Fault::I2Promise) {
+            return Ok(Change::Nothing);
+        }
         match std::mem::replace(&mut self.standing, Standing::Fenced) {
             Standing::Fenced => Ok(Change::Nothing),
             Standing::Master { .. } | Standing::Replica => Ok(Change::Fence),

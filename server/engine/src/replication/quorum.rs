@@ -8,6 +8,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use quorate_keyspace::Keyspace;
 use quorate_replication::commit::{Acks, Copy};
 use quorate_replication::faults::{Fault, is_armed};
 use quorate_replication::fence::{Durable, Fence, Standing};
@@ -107,6 +108,12 @@ impl super::Replication {
     #[must_use]
     pub fn committed(&self) -> Offset {
         self.quorum.commit.as_ref().map_or(Offset(0), Commit::committed)
+    }
+
+    /// What the acknowledgements of this mastership follow; `None` on whoever is no master.
+    #[must_use]
+    pub fn voting(&self) -> Option<&VotingConfig> {
+        self.quorum.commit.as_ref().map(Commit::config)
     }
 
     /// Is this an async master that may have been replaced (I13)?
@@ -401,7 +408,16 @@ impl Core {
         let granted: Granted = quorum.lease().of(commit.epoch())?;
         match quorum.failsafe.writes(Some(granted), self.now.mono) {
             Writes::Go { until } => until,
-            Writes::Stop => None,
+            Writes::Stop => (!quorum.cut_off).then_some(self.now.mono),
+        }
+    }
+
+    /// A turn begins: its writes are refused if the lease is over by now, though nothing has happened since that would have told (I13).
+    #[inline]
+    pub(crate) fn end_lease(&mut self, keyspace: &mut Keyspace) {
+        if self.replication.quorum.commit.is_some() && self.lease_deadline().is_some_and(|due| due <= self.now.mono) {
+            self.tick_lease();
+            self.standing_changed(keyspace);
         }
     }
 }

@@ -405,6 +405,19 @@ fn an_async_master_without_a_lease_needs_every_member() {
     assert_eq!(world.say(0, "set a 4"), "+OK", "the lease is enough");
 }
 
+/// I13: the turn that finds the lease over takes no write any more, however long it is until the next tick.
+#[test]
+fn an_async_master_stops_when_its_lease_does() {
+    let mut world = World::quorum(3, config(1, 0, 3));
+    world.freeze(&[1, 2]);
+    world.grant(1, 1000);
+    world.now.mono += Duration::from_millis(949);
+    assert_eq!(world.say(0, "set a 1"), "+OK");
+    assert_eq!(world.nodes[0].engine.next_deadline(), Some(world.now.mono + Duration::from_millis(1)));
+    world.now.mono += Duration::from_millis(1);
+    assert!(world.say(0, "set a 2").starts_with("-NOREPLICAS No sentinel has renewed the lease"));
+}
+
 /// I10: a node that may have lost what it acknowledged says so, is no master of the same epoch again, and is sure once it has caught up.
 #[test]
 fn a_restarted_node_is_unsure_until_it_has_caught_up() {
