@@ -1,10 +1,15 @@
 //! What must always be so: one file a property. Each sees the world go by and speaks up at the first breach.
 
+pub mod control;
 pub mod converged;
+pub mod establishment;
 pub mod histories;
+pub mod holdings;
+pub mod lease;
 pub mod one_master;
 pub mod prefix;
 pub mod promises;
+pub mod voters;
 
 use std::fmt;
 

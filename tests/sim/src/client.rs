@@ -7,6 +7,7 @@ use quorate_resp::{Value, encode_command};
 use crate::history::{Call, Key, Op};
 use crate::net::{End, Host, Piece, Service, StreamId};
 use crate::node::Around;
+use crate::plan::Plan;
 use crate::queue::Event;
 use crate::time::Time;
 
@@ -60,6 +61,7 @@ pub struct Client {
     sentinels: usize,
     rng: fastrand::Rng,
     patience_us: u64,
+    only_reads: bool,
     state: State,
     wish: u64,
     stream: Option<StreamId>,
@@ -83,13 +85,15 @@ pub struct Client {
 
 impl Client {
     /// A client with a patience of its own.
-    pub fn new(place: usize, sentinels: usize, mut rng: fastrand::Rng) -> Client {
-        let patience_us = rng.u64(300_000..1_500_000);
+    pub fn new(place: usize, plan: &Plan, mut rng: fastrand::Rng) -> Client {
+        let most = if place < plan.readers { plan.reader_patience_us } else { plan.patience_us.1 };
+        let (sentinels, patience_us) = (plan.watchers(), rng.u64(plan.patience_us.0..most));
         Client {
             place,
             sentinels,
             rng,
             patience_us,
+            only_reads: place < plan.readers,
             state: State::Resting,
             wish: 0,
             stream: None,
@@ -207,7 +211,8 @@ impl Client {
             Want::PushRange(value) => Op::PushRange(value, None),
             Want::Add(value) => Op::Add(value),
         };
-        self.calls.push(Call { client: self.place, key: working.key, op, began: working.began, ended: None });
+        let (client, node, key, began) = (self.place, self.master, working.key, working.began);
+        self.calls.push(Call { client, node, key, op, began, ended: None });
     }
 
     /// A value that no other client and no other operation writes.
@@ -221,7 +226,7 @@ impl Client {
             Some(key) => (key, read_of(key)),
             None => {
                 let key = Key::ALL[self.rng.usize(..Key::ALL.len())];
-                (key, self.choose(key))
+                (key, if self.only_reads { read_of(key) } else { self.choose(key) })
             }
         };
         self.ask(around, key, what);
@@ -386,7 +391,7 @@ impl Client {
 
     fn note(&mut self, key: Key, op: Op, began: Time, ended: Time) {
         self.written += u64::from(op.is_write());
-        self.calls.push(Call { client: self.place, key, op, began, ended: Some(ended) });
+        self.calls.push(Call { client: self.place, node: self.master, key, op, began, ended: Some(ended) });
     }
 
     fn surprised(&mut self, around: &mut Around<'_>, what: &str, value: &Value) {

@@ -24,6 +24,16 @@ pub enum Op {
 }
 
 impl Op {
+    /// What is left of it when nothing was promised: that it may have written its value. What it saw, and came upon, may be lost.
+    #[must_use]
+    pub fn untold(&self) -> Op {
+        match self {
+            Op::PushRange(element, _) => Op::PushRange(*element, None),
+            Op::Swap(_, to) => Op::Set(*to),
+            other => other.clone(),
+        }
+    }
+
     /// Does it change anything?
     pub fn is_write(&self) -> bool {
         matches!(self, Op::Set(_) | Op::Swap(..) | Op::Push(..) | Op::PushRange(..) | Op::Add(_))
@@ -60,6 +70,8 @@ impl Key {
 pub struct Call {
     /// Who.
     pub client: usize,
+    /// Which node it asked.
+    pub node: Option<usize>,
     /// On which key.
     pub key: Key,
     /// What, with its answer.

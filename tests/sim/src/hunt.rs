@@ -1,60 +1,193 @@
-//! Does the net catch fish? Breaks one invariant in the rooms themselves and looks for a seed that notices.
+//! Does the net catch fish? Breaks one invariant in the rooms themselves and looks for a seed that notices, among plans that bring about what the
+//! invariant is for.
+
+use std::time::Duration;
 
 use quorate_registry::faults as control;
+use quorate_registry::{Ack, Durability};
 use quorate_replication::faults as data;
 
+use crate::World;
 use crate::check::Breach;
+use crate::plan::{Mishap, Plan};
 
-/// A switch of either side.
+/// What is broken: a switch of the data nodes, of the sentinels, or one of each where the one covers for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Broken {
+pub struct Broken {
     /// In a data node.
-    Data(data::Fault),
+    pub data: Option<data::Fault>,
     /// In the sentinels.
-    Control(control::Fault),
+    pub control: Option<control::Fault>,
+}
+
+/// A switch, and how it is hunted.
+#[derive(Clone, Copy)]
+pub struct Quarry {
+    /// What is broken.
+    pub broken: Broken,
+    /// What the plans of its seeds are like.
+    pub adapt: fn(&mut Plan),
+}
+
+const fn control(fault: control::Fault, adapt: fn(&mut Plan)) -> Quarry {
+    Quarry { broken: Broken { data: None, control: Some(fault) }, adapt }
+}
+
+const fn data(fault: data::Fault, adapt: fn(&mut Plan)) -> Quarry {
+    Quarry { broken: Broken { data: Some(fault), control: None }, adapt }
 }
 
 /// Every switch.
-pub const ALL: &[Broken] = &[
-    Broken::Control(control::Fault::I1Cas),
-    Broken::Control(control::Fault::I2ChooseFirst),
-    Broken::Control(control::Fault::I4Choice),
-    Broken::Control(control::Fault::I4Promises),
-    Broken::Control(control::Fault::I8NoWait),
-    Broken::Control(control::Fault::I8NewLeader),
-    Broken::Control(control::Fault::I8Unconfirmed),
-    Broken::Control(control::Fault::I9Two),
-    Broken::Control(control::Fault::I9Published),
-    Broken::Control(control::Fault::I10Amnesia),
-    Broken::Data(data::Fault::I2Promise),
-    Broken::Data(data::Fault::I2Stream),
-    Broken::Data(data::Fault::I3Copies),
-    Broken::Data(data::Fault::I3Early),
-    Broken::Data(data::Fault::I3Unsynced),
-    Broken::Data(data::Fault::I5Barrier),
-    Broken::Data(data::Fault::I6Reads),
-    Broken::Data(data::Fault::I7Lease),
-    Broken::Data(data::Fault::I7Early),
-    Broken::Data(data::Fault::I8Arrival),
-    Broken::Data(data::Fault::I9Force),
-    Broken::Data(data::Fault::I10Tail),
-    Broken::Data(data::Fault::I10Reborn),
-    Broken::Data(data::Fault::I11Restart),
-    Broken::Data(data::Fault::I12Diverged),
-    Broken::Data(data::Fault::I13GoesOn),
+pub const ALL: &[Quarry] = &[
+    control(control::Fault::I1Cas, failovers),
+    control(control::Fault::I4Promises, failovers),
+    control(control::Fault::I4Greatest, laggards),
+    control(control::Fault::I8Wait, long_leases),
+    control(control::Fault::I8NewLeader, new_leaders),
+    control(control::Fault::I8Unconfirmed, old_leaders),
+    control(control::Fault::I9Settle, changes),
+    control(control::Fault::I9Joint, joint),
+    control(control::Fault::I10Count, amnesia),
+    data(data::Fault::I2Promise, failovers),
+    data(data::Fault::I2Stream, failovers),
+    data(data::Fault::I3Copies, failovers),
+    data(data::Fault::I3Early, failovers),
+    data(data::Fault::I3Unsynced, power),
+    data(data::Fault::I5Barrier, bad_weather),
+    data(data::Fault::I6Reads, failovers),
+    data(data::Fault::I7Lease, cut_masters),
+    data(data::Fault::I7Early, stopped_turns),
+    data(data::Fault::I8Arrival, stopped_masters),
+    data(data::Fault::I9Force, changes),
+    data(data::Fault::I10Tail, tails),
+    data(data::Fault::I10Reborn, reborn),
+    data(data::Fault::I11Restart, failovers),
+    data(data::Fault::I12Diverged, failovers),
+    data(data::Fault::I13GoesOn, async_cut),
 ];
 
 /// The first of so many seeds, and its breach, that shows what is broken. That a group does not come to rest is no proof.
-pub fn hunt(broken: Broken, from: u64, most: u64) -> Option<(u64, Breach)> {
-    match broken {
-        Broken::Data(fault) => data::arm(Some(fault)),
-        Broken::Control(fault) => control::arm(Some(fault)),
-    }
+pub fn hunt(quarry: &Quarry, from: u64, most: u64) -> Option<(u64, Breach)> {
+    data::arm(quarry.broken.data);
+    control::arm(quarry.broken.control);
     let caught = (from..from + most).find_map(|seed| {
-        let breach = crate::run(seed, false).breach.filter(Breach::is_unsafe)?;
-        Some((seed, breach))
+        let report = World::new(seed, false, quarry.adapt).run();
+        Some((seed, report.breach.filter(Breach::is_unsafe)?))
     });
     data::arm(None);
     control::arm(None);
     caught
+}
+
+/// One seed of a quarry, broken or whole, for whoever wants to look.
+pub fn replay(quarry: &Quarry, seed: u64, broken: bool) -> Option<Breach> {
+    if broken {
+        data::arm(quarry.broken.data);
+        control::arm(quarry.broken.control);
+    }
+    let report = World::new(seed, true, quarry.adapt).run();
+    data::arm(None);
+    control::arm(None);
+    report.breach
+}
+
+/// A quorum group of three that nothing but these befalls.
+fn group(plan: &mut Plan, mishaps: &[Mishap]) {
+    (plan.sentinels, plan.nodes, plan.clients) = (3, 3, 4);
+    plan.priorities = vec![100; plan.machines()];
+    (plan.durability, plan.copies, plan.quorum_timeout_ms) = (Durability::Quorum, None, 0);
+    (plan.patience_us, plan.readers, plan.reader_patience_us) = ((100_000, 400_000), 1, 4_000_000);
+    (plan.mishaps, plan.control_lost) = (mishaps.to_vec(), false);
+    (plan.pace_us, plan.chaos) = (plan.pace_us.min(700_000), Duration::from_secs(6));
+}
+
+fn failovers(plan: &mut Plan) {
+    use Mishap::{Aside, CutMaster, Force, Handover, Isolate, KillNode};
+    group(plan, &[CutMaster, KillNode, Isolate, Aside, Force, Handover]);
+}
+
+/// Nodes that lag behind when the master goes.
+fn laggards(plan: &mut Plan) {
+    group(plan, &[Mishap::Isolate, Mishap::StopNode, Mishap::CutMaster, Mishap::Force]);
+}
+
+/// Pieces of a stream come one by one.
+fn bad_weather(plan: &mut Plan) {
+    use Mishap::{BreakStreams, CutMaster, Force, Handover, Weather};
+    group(plan, &[Weather, Weather, CutMaster, Force, Handover, BreakStreams]);
+}
+
+fn power(plan: &mut Plan) {
+    group(plan, &[Mishap::PowerAll, Mishap::SlowDisk]);
+    (plan.appendonly, plan.appendfsync, plan.ack, plan.pace_us) = (true, "everysec", Ack::Fsync, 3_000_000);
+}
+
+/// A master that answers alone while another is made.
+fn cut_masters(plan: &mut Plan) {
+    group(plan, &[Mishap::CutMaster]);
+    (plan.down_after, plan.readers) = (Duration::from_millis(400), 2);
+}
+
+/// The same, while its lease lasts.
+fn long_leases(plan: &mut Plan) {
+    group(plan, &[Mishap::CutMaster]);
+    (plan.down_after, plan.readers) = (Duration::from_millis(2000), 2);
+    (plan.pace_us, plan.chaos) = (3_000_000, Duration::from_secs(12));
+}
+
+fn new_leaders(plan: &mut Plan) {
+    long_leases(plan);
+    plan.mishaps = vec![Mishap::CutMaster, Mishap::CutMaster, Mishap::KillSentinel];
+}
+
+fn old_leaders(plan: &mut Plan) {
+    long_leases(plan);
+    plan.pace_us = 2_000_000;
+}
+
+fn stopped_turns(plan: &mut Plan) {
+    group(plan, &[Mishap::StopTurns, Mishap::StopTurns, Mishap::Force]);
+    (plan.down_after, plan.readers) = (Duration::from_millis(300), 2);
+}
+
+fn stopped_masters(plan: &mut Plan) {
+    group(plan, &[Mishap::CutMaster]);
+    (plan.down_after, plan.readers, plan.pace_us) = (Duration::from_millis(400), 2, 1_500_000);
+}
+
+/// Terms and members change.
+fn changes(plan: &mut Plan) {
+    use Mishap::{AddNode, Isolate, RemoveNode, Settings, StopNode};
+    group(plan, &[Settings, AddNode, RemoveNode, StopNode, Isolate]);
+}
+
+/// They change, and the master goes before they have.
+fn joint(plan: &mut Plan) {
+    use Mishap::{AddNode, CutMaster, Isolate, RemoveNode, Settings, StopNode};
+    group(plan, &[Settings, Settings, AddNode, RemoveNode, Isolate, StopNode, CutMaster]);
+    plan.pace_us = 300_000;
+}
+
+/// Nodes that forget everything but their names.
+fn amnesia(plan: &mut Plan) {
+    group(plan, &[Mishap::KillNode, Mishap::CutMaster]);
+    (plan.appendonly, plan.ack, plan.nodes) = (false, Ack::Receipt, 2);
+    plan.priorities = vec![100; plan.machines()];
+}
+
+/// Nodes that lose the end of their logs.
+fn tails(plan: &mut Plan) {
+    group(plan, &[Mishap::PowerNode, Mishap::PowerNode, Mishap::Isolate, Mishap::CutMaster]);
+    (plan.appendonly, plan.appendfsync, plan.ack) = (true, "everysec", Ack::Receipt);
+    plan.pace_us = 600_000;
+}
+
+fn reborn(plan: &mut Plan) {
+    group(plan, &[Mishap::KillChosen, Mishap::CutMaster, Mishap::Force]);
+    (plan.appendonly, plan.ack) = (false, Ack::Receipt);
+}
+
+fn async_cut(plan: &mut Plan) {
+    group(plan, &[Mishap::CutMaster]);
+    (plan.durability, plan.readers) = (Durability::Async, 0);
 }

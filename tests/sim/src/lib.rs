@@ -7,7 +7,7 @@
 //! * `queue.rs`, `time.rs`, `net.rs`, `disk.rs`: what a world is made of.
 //! * `node.rs`, `sentinel.rs`, `watcher.rs`: the real cores in thin models of their shells.
 //! * `client.rs`, `history.rs`: who works with the group, and what it was told.
-//! * `plan.rs`, `nemesis.rs`: what goes wrong.
+//! * `plan.rs`, `nemesis.rs`, `operator.rs`: what goes wrong, and what operators ask for meanwhile.
 //! * `check/`: one file a property.
 //!
 //! Nothing here reads a clock, a file or a socket, and no order of a hash table shows: the same seed gives the same run to the byte, which
@@ -22,6 +22,7 @@ pub mod hunt;
 mod nemesis;
 mod net;
 mod node;
+mod operator;
 mod plan;
 mod queue;
 mod sentinel;
@@ -32,12 +33,10 @@ mod world;
 
 pub use check::Breach;
 pub use time::Time;
-pub use world::{Report, World};
-
-/// Do groups of this build serve `quorum`?
-const QUORUM: bool = true;
+pub use world::Report;
+use world::World;
 
 /// Runs one seed. `print`: every event that matters is printed.
 pub fn run(seed: u64, print: bool) -> Report {
-    World::new(seed, print).run()
+    World::new(seed, print, |_| ()).run()
 }

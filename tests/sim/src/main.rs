@@ -5,6 +5,10 @@ use std::time::Instant;
 
 use quorate_sim::{Report, run};
 
+/// A world is built of small things that come and go: a fifth of its time went into the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str =
     "cargo xtask sim SEED [--trace]        replays one seed, twice, and says whether the runs were the same
 cargo xtask sim --from A --seeds N    runs a range in order and stops at the first breach; --go-on lists them all";
@@ -24,7 +28,13 @@ fn main() -> ExitCode {
         [seed] => number(seed).map(|seed| one(seed, false)),
         [seed, "--trace"] => number(seed).map(|seed| one(seed, true)),
         #[cfg(feature = "faults")]
-        ["--hunt", most] => number(most).map(hunt),
+        ["--hunt", most] => number(most).map(|most| hunt(most, "")),
+        #[cfg(feature = "faults")]
+        ["--hunt", most, only] => number(most).map(|most| hunt(most, only)),
+        #[cfg(feature = "faults")]
+        ["--broken", only, seed] => number(seed).map(|seed| replay(only, seed, true)),
+        #[cfg(feature = "faults")]
+        ["--whole", only, seed] => number(seed).map(|seed| replay(only, seed, false)),
         ["--seeds", count] => number(count).map(|count| range(0, count, AtBreach::Stop)),
         ["--from", from, "--seeds", count, rest @ ..] => {
             let at_breach = if rest == ["--go-on"] { AtBreach::GoOn } else { AtBreach::Stop };
@@ -70,12 +80,26 @@ fn tell(seed: u64, report: &Report) {
 
 /// Breaks one thing after the other and says which seed noticed.
 #[cfg(feature = "faults")]
-fn hunt(most: u64) -> ExitCode {
-    for broken in quorate_sim::hunt::ALL {
-        match quorate_sim::hunt::hunt(*broken, 0, most) {
-            Some((seed, breach)) => println!("{broken:?}: seed {seed}: {breach}"),
-            None => println!("{broken:?}: nothing in {most} seeds"),
+fn hunt(most: u64, only: &str) -> ExitCode {
+    use quorate_sim::hunt::{ALL, hunt};
+    for quarry in ALL.iter().filter(|quarry| format!("{:?}", quarry.broken).contains(only)) {
+        let (began, broken) = (Instant::now(), quarry.broken);
+        let caught = hunt(quarry, 0, most);
+        let took = began.elapsed();
+        match caught {
+            Some((seed, breach)) => println!("{broken:?}: seed {seed} in {took:.1?}: {breach}"),
+            None => println!("{broken:?}: nothing in {most} seeds, {took:.1?}"),
         }
+    }
+    ExitCode::SUCCESS
+}
+
+/// One seed of a hunt, printed: broken, or whole.
+#[cfg(feature = "faults")]
+fn replay(only: &str, seed: u64, broken: bool) -> ExitCode {
+    use quorate_sim::hunt::{ALL, replay};
+    for quarry in ALL.iter().filter(|quarry| format!("{:?}", quarry.broken).contains(only)) {
+        println!("{:?}: {:?}", quarry.broken, replay(quarry, seed, broken));
     }
     ExitCode::SUCCESS
 }

@@ -21,9 +21,11 @@ use quorate_replication::fence::Durable;
 use quorate_replication::follower::LinkId;
 use quorate_replication::history::Held;
 use quorate_replication::tail::BootId;
-use quorate_replication::{Epoch, Lease, NodeId};
+use quorate_replication::{Epoch, Lease, NodeId, Offset, ReplId};
 
-use crate::disk::{Crashed, FileId, Later, State, Storage};
+pub use agent::config_of;
+
+use crate::disk::{Crashed, Disk, FileId, Later, State, Storage};
 use crate::net::{Host, Net, StreamId};
 use crate::queue::{Call, Event, Queue};
 use crate::time::{Clock, Time, host, show};
@@ -138,6 +140,11 @@ pub struct Node {
     /// Names the machine's start.
     boot: u128,
     process: Option<Box<Process>>,
+    /// The name under which it has its data, as of its last start.
+    name: Option<NodeId>,
+    holding: Option<Holding>,
+    /// A turn was stopped half way, and went on then.
+    pub half_way_until: Time,
     /// What this life brought forth and somebody wants to know.
     pub news: Vec<News>,
 }
@@ -145,6 +152,8 @@ pub struct Node {
 /// What a checker wants to know of a node.
 #[derive(Debug, Clone)]
 pub enum News {
+    /// A turn has run: what the node holds now, before it tells anybody.
+    Holds(Holding),
     /// A turn ended with the dataset here.
     Turned,
     /// Role, epoch, promise or link changed.
@@ -157,6 +166,17 @@ pub enum News {
     Said(String),
     /// The process has ended by itself: it left, or died at its disk.
     Ended,
+}
+
+/// How much of which history a node holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// The history.
+    pub replid: ReplId,
+    /// Up to where.
+    pub offset: Offset,
+    /// The epoch of its newest write.
+    pub epoch: Epoch,
 }
 
 /// Everything around a node.
@@ -186,6 +206,9 @@ impl Node {
             lives: 0,
             boot,
             process: None,
+            name: None,
+            holding: None,
+            half_way_until: Time(0),
             news: Vec::new(),
         }
     }
@@ -193,6 +216,17 @@ impl Node {
     /// Is the process there, running or stopped?
     pub fn is_up(&self) -> bool {
         self.process.is_some()
+    }
+
+    /// The name under which it has its data; `None` before its first start.
+    pub fn name(&self) -> Option<NodeId> {
+        self.name
+    }
+
+    /// What is left of its lease, as it counts.
+    pub fn lease(&self, now: Time) -> Option<Duration> {
+        let process = self.process.as_ref()?;
+        Some(process.lease().remaining(process.facts.epoch, process.clock.read(now)))
     }
 
     /// Its facts as the agent tells them.
@@ -233,6 +267,7 @@ impl Node {
             }
         };
         let node_id = NodeId::parse(state.node_id.as_bytes()).expect("forty digits");
+        (self.name, self.holding) = (Some(node_id), None);
         // Perhaps it got there as the process before this one died.
         self.news.push(News::Kept(state.durable.promised));
         let lease = Arc::new(Mutex::new(Lease::new(self.rng.u64(1..1 << 48))));
@@ -305,8 +340,13 @@ impl Node {
 
     /// The directory is emptied, between two lives.
     pub fn wipe(&mut self) {
+        drop(self.take_disk());
+    }
+
+    /// The disk is taken out, between two lives.
+    pub fn take_disk(&mut self) -> Disk {
         assert!(self.process.is_none(), "only of a process that is gone");
-        self.storage.disk = Default::default();
+        std::mem::take(&mut self.storage.disk)
     }
 
     fn node_id(&self) -> String {

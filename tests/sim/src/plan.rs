@@ -50,10 +50,29 @@ pub enum Mishap {
     Handover,
     /// The operator goes on without the master.
     Force,
+    /// The master is cut off with some of the clients, perhaps with the leader too, for longer than its lease; perhaps it stands still besides, and
+    /// perhaps the operator goes on without it.
+    CutMaster,
+    /// A node that was just chosen dies before it is told.
+    KillChosen,
+    /// Most sentinels die.
+    LoseControl,
+    /// The operator changes what the group promises: `durability`, `copies`, `ack`, `quorum-timeout`.
+    Settings,
+    /// A node joins.
+    AddNode,
+    /// A replica leaves.
+    RemoveNode,
+    /// A machine dies for good: another takes its place, with its disk or with an empty one.
+    ReplaceNode,
+    /// A sentinel joins.
+    AddSentinel,
+    /// A sentinel leaves.
+    RemoveSentinel,
 }
 
 /// Every mishap.
-pub const MISHAPS: [Mishap; 20] = [
+pub const MISHAPS: [Mishap; 29] = [
     Mishap::KillNode,
     Mishap::KillAtDisk,
     Mishap::PowerNode,
@@ -74,18 +93,39 @@ pub const MISHAPS: [Mishap; 20] = [
     Mishap::FullDisk,
     Mishap::Handover,
     Mishap::Force,
+    Mishap::CutMaster,
+    Mishap::KillChosen,
+    Mishap::LoseControl,
+    Mishap::Settings,
+    Mishap::AddNode,
+    Mishap::RemoveNode,
+    Mishap::ReplaceNode,
+    Mishap::AddSentinel,
+    Mishap::RemoveSentinel,
 ];
 
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// How many sentinels.
+    /// How many sentinels found the cluster.
     pub sentinels: usize,
-    /// How many data nodes.
+    /// How many more may join.
+    pub spare_sentinels: usize,
+    /// How many data nodes found the group.
     pub nodes: usize,
+    /// How many more may join.
+    pub spare_nodes: usize,
+    /// `replica-priority` of each data node, the spare ones included.
+    pub priorities: Vec<u32>,
     /// How many clients.
     pub clients: usize,
-    /// What the group promises.
+    /// So many of them only read.
+    pub readers: usize,
+    /// How long those wait for a reply at most, in microseconds.
+    pub reader_patience_us: u64,
+    /// How long a client waits for a reply: at least, and at most, in microseconds.
+    pub patience_us: (u64, u64),
+    /// What the group promises at first.
     pub durability: Durability,
     /// When a replica acknowledges.
     pub ack: Ack,
@@ -109,24 +149,34 @@ pub struct Plan {
     pub pace_us: u64,
     /// For how long.
     pub chaos: Duration,
+    /// Once healed, the group has to go on while most sentinels are gone (I13).
+    pub control_lost: bool,
 }
 
 impl Plan {
     /// The plan of a seed.
-    pub fn of(quorum: bool, rng: &mut fastrand::Rng) -> Plan {
+    pub fn of(rng: &mut fastrand::Rng) -> Plan {
         let sentinels = if rng.u8(..8) == 0 { 5 } else { 3 };
         let nodes = [2, 3, 3, 3, 3, 3, 4, 5][rng.usize(..8)];
-        let durability = if quorum && rng.u8(..4) > 0 { Durability::Quorum } else { Durability::Async };
+        let durability = if rng.u8(..4) > 0 { Durability::Quorum } else { Durability::Async };
         let appendonly = rng.u8(..8) > 0;
         let appendfsync = ["always", "everysec"][rng.usize(..2)];
-        let mut mishaps: Vec<Mishap> = MISHAPS.into_iter().filter(|_| rng.u8(..3) == 0).collect();
+        let mut mishaps: Vec<Mishap> = MISHAPS.into_iter().filter(|_| rng.u8(..4) == 0).collect();
         if mishaps.is_empty() {
             mishaps.push(Mishap::KillNode);
         }
+        let spare_nodes = rng.usize(1..=2);
+        let spare_sentinels = rng.usize(..2);
         Plan {
             sentinels,
+            spare_sentinels,
             nodes,
+            spare_nodes,
+            priorities: Plan::priorities(nodes, spare_nodes, rng),
             clients: rng.usize(2..5),
+            readers: usize::from(rng.u8(..3) == 0),
+            reader_patience_us: 1_500_000,
+            patience_us: (300_000, 1_500_000),
             durability,
             ack: if appendonly && rng.bool() { Ack::Fsync } else { Ack::Receipt },
             copies: if nodes > 2 && rng.u8(..6) == 0 { Some(rng.u32(2..=nodes as u32)) } else { None },
@@ -139,7 +189,30 @@ impl Plan {
             mishaps,
             pace_us: rng.u64(100_000..1_500_000),
             chaos: Duration::from_millis(rng.u64(2000..7000)),
+            control_lost: rng.u8(..8) == 0,
         }
+    }
+
+    /// Mostly the same for all; sometimes any, and one that may not become master.
+    fn priorities(nodes: usize, spare: usize, rng: &mut fastrand::Rng) -> Vec<u32> {
+        let mut priorities = vec![100; nodes + spare];
+        if rng.u8(..4) == 0 {
+            priorities.iter_mut().for_each(|priority| *priority = rng.u32(1..200));
+            if nodes > 2 && rng.bool() {
+                priorities[rng.usize(..nodes)] = 0;
+            }
+        }
+        priorities
+    }
+
+    /// Every machine that may run a data node.
+    pub fn machines(&self) -> usize {
+        self.nodes + self.spare_nodes
+    }
+
+    /// Every machine that may run a sentinel.
+    pub fn watchers(&self) -> usize {
+        self.sentinels + self.spare_sentinels
     }
 
     /// A clock's rate: up to four parts in a hundred wrong, which the lease's five tolerate.
@@ -148,7 +221,7 @@ impl Plan {
     }
 
     /// A data node's configuration.
-    pub fn config(&self) -> ServerConfig {
+    pub fn config(&self, node: usize) -> ServerConfig {
         let yes = |yes: bool| if yes { "yes" } else { "no" };
         let options = [
             ["--group", "main"],
@@ -160,6 +233,7 @@ impl Plan {
             ["--auto-aof-rewrite-min-size", &self.rewrite_bytes.to_string()],
             ["--repl-backlog-size", &self.backlog_bytes.to_string()],
             ["--databases", "1"],
+            ["--replica-priority", &self.priorities[node].to_string()],
         ];
         let options: Vec<String> = options.iter().flatten().map(|word| (*word).to_owned()).collect();
         ServerConfig::load(None, &options, &mut |_| unreachable!("nothing is included"))

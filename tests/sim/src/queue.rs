@@ -7,7 +7,7 @@ use quorate_consensus::RaftId;
 use quorate_engine::DiskDone;
 use quorate_registry::sights::{NodeFacts, Sight};
 use quorate_registry::steering::Failure;
-use quorate_registry::{Effect, NodeKey};
+use quorate_registry::{Effect, Epoch, NodeKey};
 
 use crate::disk::FileId;
 use crate::net::{End, Host, Piece, StreamId};
@@ -40,15 +40,17 @@ pub enum Event {
     Raft {
         /// From whom.
         from: RaftId,
-        /// At whom.
+        /// At which machine.
         to: usize,
+        /// For whom there.
+        id: RaftId,
         /// What.
         bytes: Vec<u8>,
     },
     /// A sentinel's view of nodes arrives at the leader.
     Sights {
         /// Whose.
-        from: usize,
+        from: RaftId,
         /// At whom.
         to: usize,
         /// What it sees.
@@ -154,6 +156,10 @@ pub enum Event {
     },
     /// The nemesis acts.
     Nemesis,
+    /// Paths are cut.
+    Cut(Vec<(Host, Host)>),
+    /// The operator loses patience with the master of this epoch.
+    Operator(Epoch),
     /// Something that the nemesis broke comes back.
     Restore(Restore),
 }
@@ -163,6 +169,8 @@ pub enum Event {
 pub enum Restore {
     /// A process that died.
     Start(Host),
+    /// The operator sees whether a node was added as he asked, and asks again.
+    Join(usize),
     /// Paths that were cut, in one direction each.
     Paths(Vec<(Host, Host)>),
     /// The network's good weather.
@@ -171,38 +179,17 @@ pub enum Restore {
     Disk(usize),
 }
 
-struct Entry {
-    at: Time,
-    number: u64,
-    event: Event,
-}
+/// When something is, the order in which it was put in, and where it lies.
+type Place = (Time, u64, usize);
 
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.number) == (other.at, other.number)
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
-
-/// The queue: by time, and among what happens at once by the order in which it was put in.
+/// The queue: by time, and among what happens at once by the order in which it was put in. What is ordered is small; events lie beside it.
 #[derive(Default)]
 pub struct Queue {
     now: Time,
     numbers: u64,
-    heap: BinaryHeap<Reverse<Entry>>,
+    heap: BinaryHeap<Reverse<Place>>,
+    events: Vec<Option<Event>>,
+    free: Vec<usize>,
 }
 
 impl Queue {
@@ -214,17 +201,24 @@ impl Queue {
     /// Something will happen; not in the past.
     pub fn push(&mut self, at: Time, event: Event) {
         self.numbers += 1;
-        self.heap.push(Reverse(Entry { at: at.max(self.now), number: self.numbers, event }));
+        let place = self.free.pop().unwrap_or(self.events.len());
+        if place == self.events.len() {
+            self.events.push(None);
+        }
+        self.events[place] = Some(event);
+        self.heap.push(Reverse((at.max(self.now), self.numbers, place)));
     }
 
     /// The next thing, if it comes before `until`; the time is then its time.
     pub fn pop(&mut self, until: Time) -> Option<Event> {
-        if self.heap.peek().is_none_or(|Reverse(entry)| entry.at >= until) {
+        let next = self.heap.peek().map(|Reverse((at, ..))| *at).filter(|at| *at < until);
+        let Some(at) = next else {
             self.now = self.now.max(until);
             return None;
-        }
-        let Reverse(entry) = self.heap.pop()?;
-        self.now = entry.at;
-        Some(entry.event)
+        };
+        let Reverse((_, _, place)) = self.heap.pop()?;
+        self.now = at;
+        self.free.push(place);
+        self.events[place].take()
     }
 }

@@ -1,5 +1,7 @@
 //! A sentinel: the real registry, steering and Raft, and a thin model of the shell around them (`sentinel/`): its driver, its office, its probes.
 
+mod keeper;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use quorate_consensus::{
 };
 use quorate_registry as registry;
 use quorate_registry::sights::{NodeFacts, Sight, Sights};
-use quorate_registry::steering::{Failure, Manner, request_failover};
+use quorate_registry::steering::{Failure, Manner, request_failover, request_settings};
 use quorate_registry::{Action, Command, Entry, GroupName, NodeKey, Outcome, Registry, Rejected, Steering, UnixMs};
 
 use crate::net::{End, Host, Piece, StreamId};
@@ -26,6 +28,11 @@ const LOOK: Duration = Duration::from_millis(50);
 /// The group's name.
 pub fn group_name() -> GroupName {
     "main".parse().expect("a word")
+}
+
+/// On which machine the member of this number is: ids are given out so that it shows.
+pub fn place_of(id: RaftId, watchers: usize) -> usize {
+    (id.0 as usize - 1) % watchers
 }
 
 /// What Raft has on the disk.
@@ -94,6 +101,10 @@ pub struct Sentinel {
     pub crash_chance: u32,
     /// What was applied here and somebody wants to know.
     pub news: Vec<Applied>,
+    /// Its number in Raft; `None`: it is no member.
+    pub raft_id: Option<RaftId>,
+    /// How many machines there are for sentinels.
+    watchers: usize,
     disk: RaftDisk,
     election: usize,
     rate: u64,
@@ -103,15 +114,17 @@ pub struct Sentinel {
 }
 
 impl Sentinel {
-    /// A machine that is off, with a founding member's disk. `election`: after how many ticks it stands, its own for each.
-    pub fn new(place: usize, disk: RaftDisk, election: usize, rate: u64, rng: fastrand::Rng) -> Sentinel {
+    /// A machine that is off, one of `watchers`, and no member yet. `election`: after how many ticks it stands, its own for each.
+    pub fn new(place: usize, watchers: usize, election: usize, rate: u64, rng: fastrand::Rng) -> Sentinel {
         Sentinel {
             place,
+            raft_id: None,
+            watchers,
             stopped_until: None,
             save_us: 2000,
             crash_chance: 0,
             news: Vec::new(),
-            disk,
+            disk: RaftDisk::default(),
             election,
             rate,
             rng,
@@ -146,10 +159,23 @@ impl Sentinel {
         self.process.as_ref().map(|process| &process.registry)
     }
 
+    /// The term in which it leads, and knows all that was committed before.
+    pub fn reign(&self) -> Option<u64> {
+        let status = self.process.as_ref()?.raft.status();
+        (status.role == consensus::Role::Leader { established: true }).then_some(status.term.0)
+    }
+
     /// Does it lead, and know all that was committed before?
     pub fn leads(&self) -> bool {
-        let established = consensus::Role::Leader { established: true };
-        self.process.as_ref().is_some_and(|process| process.raft.status().role == established)
+        self.reign().is_some()
+    }
+
+    /// Members that Raft still brings up, or counts beside those that it will.
+    pub fn members_change(&self) -> bool {
+        let Some(process) = &self.process else { return false };
+        let members = process.raft.status().members;
+        let registered = process.registry.sentinels.len();
+        !process.registry.leaving.is_empty() || !members.outgoing.is_empty() || members.voters.len() != registered
     }
 
     /// The published master, as this sentinel tells a client: nothing while it knows no leader (I14).
@@ -160,8 +186,20 @@ impl Sentinel {
         (group.epoch > registry::Epoch::default()).then(|| place(&group.master))
     }
 
+    /// It is a member from now on: with a founder's disk, or with an empty one.
+    pub fn admit(&mut self, raft_id: RaftId, disk: RaftDisk) {
+        assert!(self.process.is_none(), "only a machine that is off gets another disk");
+        (self.raft_id, self.disk) = (Some(raft_id), disk);
+    }
+
+    /// It was removed: its process ends and its directory goes.
+    pub fn retire(&mut self, around: &mut Around<'_>) {
+        self.die(around, false);
+        (self.raft_id, self.disk) = (None, RaftDisk::default());
+    }
+
     fn id(&self) -> RaftId {
-        RaftId(self.place as u64 + 1)
+        self.raft_id.expect("only members run")
     }
 
     /// A process starts on what the disk holds.
@@ -220,8 +258,9 @@ impl Sentinel {
     }
 
     /// A message of another member.
-    pub fn raft_message(&mut self, around: &mut Around<'_>, from: RaftId, bytes: &[u8]) {
-        let Some(process) = &mut self.process else { return };
+    pub fn raft_message(&mut self, around: &mut Around<'_>, from: RaftId, to: RaftId, bytes: &[u8]) {
+        let is_mine = self.raft_id == Some(to);
+        let Some(process) = self.process.as_mut().filter(|_| is_mine) else { return };
         process.raft.step(from, bytes).unwrap_or_else(|bad| panic!("an honest message was refused: {bad}"));
         self.pump(around);
     }
@@ -251,12 +290,12 @@ impl Sentinel {
     fn send(&mut self, around: &mut Around<'_>, messages: Vec<Outgoing>, after_us: u64) {
         let from = self.id();
         for message in messages {
-            let to = message.to.0 as usize - 1;
+            let to = place_of(message.to, self.watchers);
             let now = around.queue.now().plus_us(after_us);
             let mut lost = true;
             for at in around.net.post(now, Host::Sentinel(self.place), Host::Sentinel(to)) {
                 lost = false;
-                around.queue.push(at, Event::Raft { from, to, bytes: message.bytes.clone() });
+                around.queue.push(at, Event::Raft { from, to, id: message.to, bytes: message.bytes.clone() });
             }
             // What a transport reports: a message that found no link.
             if lost && let Some(process) = &mut self.process {
@@ -402,11 +441,11 @@ impl Sentinel {
     }
 
     /// What another sentinel sees.
-    pub fn reported(&mut self, around: &mut Around<'_>, from: usize, sights: Vec<(NodeKey, Sight)>) {
+    pub fn reported(&mut self, around: &mut Around<'_>, from: RaftId, sights: Vec<(NodeKey, Sight)>) {
         let Some(process) = &mut self.process else { return };
         let (now, group) = (process.clock.read(around.queue.now()), group_name());
         for (node, sight) in sights {
-            process.sights.report(now, registry::RaftId(from as u64 + 1), &group, &node, sight);
+            process.sights.report(now, registry::RaftId(from.0), &group, &node, sight);
         }
         self.steer(around);
     }
@@ -435,6 +474,7 @@ impl Sentinel {
         process.sights.retain(&process.registry);
         self.tell(around);
         self.steer(around);
+        self.keep_members(around);
     }
 
     /// A stream's piece arrives: a heartbeat, or news of the connection.
@@ -452,9 +492,11 @@ impl Sentinel {
 
     /// What changed goes into this sentinel's own view, and to the leader if that is another.
     fn tell(&mut self, around: &mut Around<'_>) {
+        let watchers = self.watchers;
+        let Some(me) = self.raft_id else { return };
         let Some(process) = &mut self.process else { return };
-        let (now, group, me) = (process.clock.read(around.queue.now()), group_name(), self.place as u64 + 1);
-        let leader = process.raft.status().leader.filter(|leader| leader.0 != me);
+        let (now, group) = (process.clock.read(around.queue.now()), group_name());
+        let leader = process.raft.status().leader.filter(|leader| *leader != me);
         let all = leader != process.reports_to;
         process.reports_to = leader;
         let mut news = Vec::new();
@@ -466,13 +508,13 @@ impl Sentinel {
             }
             let down_after = process.registry.group(&group).map_or(Duration::ZERO, |group| group.settings.down_after());
             watcher.told(now, &sight, down_after);
-            process.sights.report(now, registry::RaftId(me), &group, node, sight.clone());
+            process.sights.report(now, registry::RaftId(me.0), &group, node, sight.clone());
             news.push((node.clone(), sight));
         }
         let Some(leader) = leader.filter(|_| !news.is_empty()) else { return };
-        let to = leader.0 as usize - 1;
+        let to = place_of(leader, watchers);
         for at in around.net.post(around.queue.now(), Host::Sentinel(self.place), Host::Sentinel(to)) {
-            around.queue.push(at, Event::Sights { from: self.place, to, sights: news.clone() });
+            around.queue.push(at, Event::Sights { from: me, to, sights: news.clone() });
         }
     }
 
@@ -481,6 +523,15 @@ impl Sentinel {
         let Some(process) = &self.process else { return Ok(()) };
         let now = process.clock.read(around.queue.now());
         let command = request_failover(now, &process.registry, &process.sights, &group_name(), None, manner)?;
+        self.propose(around, command);
+        Ok(())
+    }
+
+    /// The operator asks for other settings.
+    pub fn ask_settings(&mut self, around: &mut Around<'_>, changes: Vec<(String, String)>) -> Result<(), Rejected> {
+        let Some(process) = &self.process else { return Ok(()) };
+        let now = process.clock.read(around.queue.now());
+        let command = request_settings(now, &process.registry, &process.sights, &group_name(), changes)?;
         self.propose(around, command);
         Ok(())
     }

@@ -3,23 +3,28 @@
 use std::time::Duration;
 
 use quorate_consensus::RaftId;
-use quorate_registry as registry;
 use quorate_registry::command::NodeSpec;
-use quorate_registry::steering::{Failure, Manner};
-use quorate_registry::{Command, Durability, Entry, Member, NodeKey, Registry, Settings, UnixMs};
+use quorate_registry::steering::Failure;
+use quorate_registry::{Command, Durability, Entry, Registry, Settings, UnixMs};
 
+use crate::check::establishment::Establishment;
+use crate::check::histories::Terms;
+use crate::check::holdings::Holdings;
+use crate::check::lease::CutOff;
 use crate::check::one_master::OneMaster;
 use crate::check::prefix::Prefix;
 use crate::check::promises::Promises;
-use crate::check::{Breach, converged, histories};
+use crate::check::voters::{Master, Voters};
+use crate::check::{Breach, control, converged, histories};
 use crate::client::Client;
 use crate::history::{Call, Key};
 use crate::nemesis::Nemesis;
 use crate::net::{Host, Net, Piece};
 use crate::node::{self, Around, News, Node};
+use crate::operator::member;
 use crate::plan::Plan;
 use crate::queue::{Event, Queue};
-use crate::sentinel::{Sentinel, group_name};
+use crate::sentinel::{Applied, Sentinel, group_name};
 use crate::time::Time;
 use crate::trace::{Trace, digest_of};
 
@@ -29,6 +34,8 @@ const FOUNDING: Duration = Duration::from_secs(15);
 const HEALING: Duration = Duration::from_secs(60);
 /// Clients go on for so long after the heal, and then read everything once more.
 const AFTER: Duration = Duration::from_millis(600);
+/// Without sentinels a group goes on for longer than any lease, and is then asked whether it still does.
+const ALONE: Duration = Duration::from_millis(2500);
 /// The last reads take no longer.
 const LAST_READS: Duration = Duration::from_secs(10);
 
@@ -68,32 +75,48 @@ pub struct World {
     one_master: OneMaster,
     prefix: Prefix,
     promises: Promises,
+    establishment: Establishment,
+    voters: Voters,
+    holdings: Holdings,
+    pub(crate) cut_off: CutOff,
+    pub(crate) terms: Terms,
+    /// What was committed, as soon as any sentinel applied it.
     applied: u64,
-    registry: Registry,
+    pub(crate) registry: Registry,
+    /// How many calls of each client were looked at.
+    calls_seen: Vec<usize>,
+    /// From when on the group is at rest for good.
+    rest: Time,
     breach: Option<Breach>,
 }
 
 impl World {
     /// Everything is there and nothing runs.
-    pub fn new(seed: u64, print: bool) -> World {
+    pub fn new(seed: u64, print: bool, adapt: impl FnOnce(&mut Plan)) -> World {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let plan = Plan::of(crate::QUORUM, &mut rng);
-        let net = Net::new(plan.sentinels, plan.nodes, plan.clients, rng.fork());
+        let mut plan = Plan::of(&mut rng);
+        adapt(&mut plan);
+        let net = Net::new(plan.watchers(), plan.machines(), plan.clients, rng.fork());
         let beat = (plan.down_after / 10).clamp(Duration::from_millis(50), Duration::from_millis(500));
-        let config = plan.config();
-        let nodes = (0..plan.nodes).map(|at| Node::new(at, config.clone(), Plan::rate(&mut rng), beat, rng.fork()));
+        let nodes =
+            (0..plan.machines()).map(|at| Node::new(at, plan.config(at), Plan::rate(&mut rng), beat, rng.fork()));
         let nodes: Vec<Node> = nodes.collect();
         let registry = founding(&plan);
         let disk = Sentinel::founding(plan.sentinels, &registry);
         // Each its own patience: two that wake together would split the votes forever.
-        let mut elections: Vec<usize> = (0..plan.sentinels).map(|at| 6 + at).collect();
+        let watchers = plan.watchers();
+        let mut elections: Vec<usize> = (0..watchers).map(|at| 6 + at).collect();
         rng.shuffle(&mut elections);
         let sentinels = elections
             .iter()
             .enumerate()
-            .map(|(at, election)| Sentinel::new(at, disk.clone(), *election, Plan::rate(&mut rng), rng.fork()));
-        let sentinels = sentinels.collect();
-        let clients = (0..plan.clients).map(|at| Client::new(at, plan.sentinels, rng.fork())).collect();
+            .map(|(at, election)| Sentinel::new(at, watchers, *election, Plan::rate(&mut rng), rng.fork()));
+        let mut sentinels: Vec<Sentinel> = sentinels.collect();
+        for (at, sentinel) in sentinels.iter_mut().enumerate().take(plan.sentinels) {
+            sentinel.admit(RaftId(at as u64 + 1), disk.clone());
+        }
+        let clients = (0..plan.clients).map(|at| Client::new(at, &plan, rng.fork())).collect();
+        let calls_seen = vec![0; plan.clients];
         let nemesis = Nemesis::new(&plan, rng.fork());
         let trace = Trace::new(seed, print);
         World {
@@ -108,8 +131,15 @@ impl World {
             one_master: OneMaster::default(),
             prefix: Prefix::default(),
             promises: Promises::default(),
+            establishment: Establishment::default(),
+            voters: Voters::default(),
+            holdings: Holdings::default(),
+            cut_off: CutOff::default(),
+            terms: Terms::default(),
             applied: 1,
             registry,
+            calls_seen,
+            rest: Time(u64::MAX),
             breach: None,
         }
     }
@@ -161,6 +191,10 @@ impl World {
         self.until("writes go on", LAST_READS, |world| {
             world.clients.iter().map(|client| client.written).sum::<u64>() > before
         })?;
+        if self.plan.control_lost {
+            self.without_control()?;
+        }
+        self.rest = self.queue.now();
         self.go_on(AFTER)?;
         for at in 1..self.clients.len() {
             self.finish(at, false);
@@ -170,8 +204,33 @@ impl World {
         self.until("the last reads", LAST_READS, |world| world.clients[0].is_done)?;
         self.until("everybody is at rest", HEALING, |world| world.unrest().is_none())?;
         self.go_on(Duration::from_millis(1500))?;
-        converged::same_data(&mut self.nodes)?;
+        let group = self.registry.group(&group_name()).expect("it was founded");
+        converged::same_data(group, &mut self.nodes)?;
         self.judge()
+    }
+
+    /// I13: most sentinels are gone, and all nodes are there: the group goes on, under the same master.
+    fn without_control(&mut self) -> Result<(), Breach> {
+        let epoch = |world: &World| world.registry.group(&group_name()).map(|group| group.epoch);
+        let (members, before) = (self.members(), epoch(self));
+        let lost = &members[..members.len() / 2 + 1];
+        for at in lost {
+            self.sentinels[*at].die(&mut Around { queue: &mut self.queue, net: &mut self.net }, false);
+        }
+        self.go_on(ALONE)?;
+        let written: u64 = self.clients.iter().map(|client| client.written).sum();
+        self.go_on(AFTER)?;
+        let after: u64 = self.clients.iter().map(|client| client.written).sum();
+        control::judge(before == epoch(self), after - written)?;
+        for at in lost {
+            self.start(Host::Sentinel(*at));
+        }
+        self.until("the sentinels are back", HEALING, |world| world.unrest().is_none())
+    }
+
+    /// The sentinels that are members.
+    pub(crate) fn members(&self) -> Vec<usize> {
+        (0..self.sentinels.len()).filter(|at| self.sentinels[*at].raft_id.is_some()).collect()
     }
 
     fn finish(&mut self, client: usize, read_all: bool) {
@@ -184,12 +243,9 @@ impl World {
         if let Some(strange) = self.clients.iter().flat_map(|client| &client.strange).next() {
             return Err(Breach::of("clients are answered as Redis would", strange.clone()));
         }
-        if self.plan.durability == Durability::Async {
-            return Ok(());
-        }
         for key in Key::ALL {
             let calls = self.calls(key);
-            if let Err(breach) = histories::judge(key, &calls) {
+            if let Err(breach) = histories::judge(key, &calls, &self.terms, self.rest) {
                 self.explain(&calls);
                 return Err(breach);
             }
@@ -252,24 +308,29 @@ impl World {
         Ok(())
     }
 
-    /// A process starts, if it is not there.
+    /// A member's process starts, if it is not there.
     pub(crate) fn start(&mut self, host: Host) {
         let now = self.queue.now();
         let mut around = Around { queue: &mut self.queue, net: &mut self.net };
         match host {
-            Host::Sentinel(at) if !self.sentinels[at].is_up() => self.sentinels[at].start(&mut around),
-            Host::Node(at) if !self.nodes[at].is_up() => self.nodes[at].start(&mut around),
-            _ => return,
+            Host::Sentinel(at) if !self.sentinels[at].is_up() && self.sentinels[at].raft_id.is_some() => {
+                self.sentinels[at].start(&mut around);
+                self.trace.line(now, || format!("{host:?} starts"));
+            }
+            Host::Node(at) if self.is_in_group(at) => self.start_node(at),
+            _ => {}
         }
-        self.trace.line(now, || format!("{host:?} starts"));
     }
 
-    pub(crate) fn ask_failover(&mut self, manner: Manner) {
-        if let Some(leader) = self.sentinels.iter().position(|sentinel| sentinel.leads()) {
-            let mut around = Around { queue: &mut self.queue, net: &mut self.net };
-            // Refused as any operator's wish may be.
-            let _ = self.sentinels[leader].ask_failover(&mut around, manner);
+    /// A data node's process starts, member or not.
+    pub(crate) fn start_node(&mut self, node: usize) {
+        if self.nodes[node].is_up() {
+            return;
         }
+        let now = self.queue.now();
+        self.nodes[node].start(&mut Around { queue: &mut self.queue, net: &mut self.net });
+        self.trace.line(now, || format!("Node({node}) starts"));
+        self.hear(node);
     }
 
     /// Until when whoever an event is for stands still.
@@ -312,7 +373,7 @@ impl World {
         let lives = |node: usize, life: u64| nodes[node].life() == Some(life);
         match event {
             Event::Arrived { stream, end, piece } => return self.arrived(stream, end, piece),
-            Event::Raft { from, to, bytes } => sentinels[to].raft_message(around, from, &bytes),
+            Event::Raft { from, to, id, bytes } => sentinels[to].raft_message(around, from, id, &bytes),
             Event::Sights { from, to, sights } => sentinels[to].reported(around, from, sights),
             Event::Order { call, to, effect } => {
                 nodes[to].ordered(around, call, &effect);
@@ -351,6 +412,8 @@ impl World {
                 self.clients[client].told(around, master);
             }
             Event::Nemesis => self.mishap(),
+            Event::Cut(paths) => self.cut_paths(&paths),
+            Event::Operator(epoch) => self.impatient(epoch),
             Event::Restore(restore) => self.restore(restore),
             _ => {} // of a process that is gone
         }
@@ -366,9 +429,35 @@ impl World {
                 return Some(at);
             }
             Host::Sentinel(at) => self.sentinels[at].arrived(around, stream, end, piece),
-            Host::Client(at) => self.clients[at].arrived(around, stream, piece),
+            Host::Client(at) => {
+                self.clients[at].arrived(around, stream, piece);
+                self.told(at);
+            }
         }
         None
+    }
+
+    /// A client may have been told that something is done.
+    fn told(&mut self, client: usize) {
+        let calls = &self.clients[client].calls;
+        let Some(lease) = self.registry.group(&group_name()).map(|group| Duration::from_millis(group.lease_ms)) else {
+            return;
+        };
+        for call in &calls[self.calls_seen[client]..] {
+            let Some(node) = call.node.filter(|_| call.ended.is_some() && call.op.is_write()) else { continue };
+            let node = &mut self.nodes[node];
+            let halted = node.half_way_until;
+            // Alone it waits for nobody, and a process that is stopped between its clock and its work knows no better.
+            let others = node.engine().is_some_and(|engine| {
+                engine.core().replication.voting().is_some_and(|config| config.voters().len() > 1)
+            });
+            let is_judged = others && self.cut_off.since(node.place).is_some_and(|since| since > halted);
+            if is_judged && let Err(mut breach) = self.cut_off.acknowledged(call, lease) {
+                breach.what += &format!("; {:?}", node.lease(self.queue.now()));
+                self.breach.get_or_insert(breach);
+            }
+        }
+        self.calls_seen[client] = calls.len();
     }
 
     fn client(&mut self, client: usize, wish: u64) {
@@ -393,10 +482,12 @@ impl World {
         let now = self.queue.now();
         for news in std::mem::take(&mut self.nodes[node].news) {
             let judged = match news {
-                News::Turned => match self.nodes[node].engine() {
-                    Some(engine) => self.prefix.turned(node, engine),
-                    None => Ok(()),
-                },
+                News::Holds(holding) => {
+                    let name = self.nodes[node].name().expect("it has started");
+                    self.holdings.holds(name, &holding);
+                    Ok(())
+                }
+                News::Turned => self.turned(node),
                 News::Changed(facts) => {
                     self.trace.line(now, || {
                         let (role, epoch, promised) = (facts.role, facts.epoch, facts.promised);
@@ -436,6 +527,24 @@ impl World {
         }
     }
 
+    /// A node's turn has ended.
+    fn turned(&mut self, node: usize) -> Result<(), Breach> {
+        let Some(engine) = self.nodes[node].engine() else { return Ok(()) };
+        self.prefix.turned(node, engine)?;
+        let replication = &engine.core().replication;
+        let Some(config) = replication.voting() else { return Ok(()) };
+        let held = replication.held();
+        // A master's newest write is its barrier, or came behind it.
+        let epoch = replication.data_epoch();
+        let committed = replication.committed();
+        let master = Master { epoch, config, replid: held.replid, written: held.offset, committed };
+        self.establishment.turned(epoch, config, committed, &self.holdings)?;
+        match self.registry.group(&group_name()) {
+            Some(group) => self.voters.turned(master, group),
+            None => Ok(()),
+        }
+    }
+
     /// What sentinels have applied.
     fn hear_sentinels(&mut self) {
         for at in 0..self.sentinels.len() {
@@ -443,23 +552,45 @@ impl World {
                 continue;
             }
             for one in std::mem::take(&mut self.sentinels[at].news) {
-                let mut judged = self.one_master.applied(&one);
-                if one.index > self.applied {
-                    self.applied = one.index;
-                    let now = self.queue.now();
-                    self.trace.line(now, || format!("committed {}: {:?} {}", one.index, one.command, one.changed));
-                    if let (Ok(()), Some(group)) = (&judged, self.registry.group(&group_name())) {
-                        judged = self.promises.applied(&one, group);
-                    }
-                    let entry = Entry { at: UnixMs(now.0 / 1000), command: one.command };
-                    let changed = self.registry.apply(one.index, entry).is_ok();
-                    assert_eq!(changed, one.changed, "a registry applies as every other");
-                }
+                let judged = self.one_master.applied(&one).and_then(|()| self.committed(&one));
                 if let Err(breach) = judged {
                     self.breach.get_or_insert(breach);
                 }
             }
         }
+    }
+
+    /// A sentinel applied a command, perhaps as the first one.
+    fn committed(&mut self, one: &Applied) -> Result<(), Breach> {
+        if one.index <= self.applied {
+            return Ok(());
+        }
+        self.applied = one.index;
+        let now = self.queue.now();
+        self.trace.line(now, || format!("committed {}: {:?} {}", one.index, one.command, one.changed));
+        let before = self.registry.group(&group_name()).cloned();
+        let entry = Entry { at: UnixMs(now.0 / 1000), command: one.command.clone() };
+        let changed = self.registry.apply(one.index, entry).is_ok();
+        assert_eq!(changed, one.changed, "a registry applies as every other");
+        if !changed {
+            return Ok(());
+        }
+        if let Some(before) = &before {
+            self.promises.applied(one, before)?;
+        }
+        self.carry_out(&one.command);
+        let Some(group) = self.registry.group(&group_name()) else { return Ok(()) };
+        self.terms.publish(now, group.voting.published() == Durability::Quorum);
+        let Some(before) = before else { return Ok(()) };
+        self.voters.applied(one, &before, group, &self.holdings)?;
+        if let Command::Chosen { candidate, .. } = &one.command {
+            if !before.voting.withholds() {
+                self.terms.waive(now);
+            }
+            let candidate = node::place(candidate);
+            self.chosen(candidate);
+        }
+        Ok(())
     }
 }
 
@@ -467,11 +598,8 @@ impl World {
 fn founding(plan: &Plan) -> Registry {
     let mut registry = Registry { highest_raft_id: plan.sentinels as u64, ..Registry::default() };
     for at in 0..plan.sentinels {
-        let raft_id = registry::RaftId(RaftId(at as u64 + 1).0);
-        let resp = NodeKey::new("sentinel", 26379 + at as u16).expect("a port");
-        let member =
-            Member { raft_id, sentinel_id: format!("{at:040x}"), address: format!("sentinel:{}", 27379 + at), resp };
-        registry.sentinels.insert(raft_id, member);
+        let member = member(at, at as u64 + 1);
+        registry.sentinels.insert(member.raft_id, member);
     }
     let nodes = (0..plan.nodes).map(|at| NodeSpec { node: node::key(at), tags: vec![] }).collect();
     let settings = Settings {
@@ -499,8 +627,8 @@ fn mark_of(event: &Event) -> (u64, u64) {
             Piece::Accepted => (4, stream.0),
             Piece::Fin | Piece::Reset => (5, stream.0),
         },
-        Event::Raft { from, to, bytes } => (6, digest_of(bytes) ^ from.0 << 8 ^ *to as u64),
-        Event::Sights { from, to, sights } => (7, (sights.len() * 64 + from * 8 + to) as u64),
+        Event::Raft { from, to, bytes, .. } => (6, digest_of(bytes) ^ from.0 << 8 ^ *to as u64),
+        Event::Sights { from, to, sights } => (7, (sights.len() * 64 + from.0 as usize * 8 + to) as u64),
         Event::Order { call, to, .. } => (8, call.number << 8 | *to as u64),
         Event::Answer { call, result } => (9, call.number << 1 | u64::from(result.is_ok())),
         Event::CallTimeout(call) => (10, call.number),
@@ -515,6 +643,8 @@ fn mark_of(event: &Event) -> (u64, u64) {
         Event::Client { client, wish } => (19, wish << 8 | *client as u64),
         Event::Told { client, master, .. } => (20, (client << 8 | master.unwrap_or(255)) as u64),
         Event::Nemesis => (21, 0),
+        Event::Operator(_) => (23, 0),
+        Event::Cut(_) => (24, 0),
         Event::Restore(_) => (22, 0),
     }
 }

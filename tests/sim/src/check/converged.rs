@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use quorate_engine::NodeRole;
 
-use quorate_registry::{Durability, Group, NodeId, Voting};
+use quorate_registry::{Durability, Group, NodeId, RaftId, Voting};
 
 use super::Breach;
 use super::prefix::digest;
@@ -22,16 +22,22 @@ pub fn unrest(sentinels: &[Sentinel], nodes: &[Node]) -> Option<String> {
     if let Some(failover) = &group.failover {
         return Some(format!("a failover for epoch {} is {}", failover.epoch, failover.phase.name()));
     }
-    if sentinels.iter().any(|sentinel| sentinel.registry().is_none_or(|other| other.applied != registry.applied)) {
+    if leader.members_change() {
+        return Some("sentinels are joining or leaving".into());
+    }
+    let counts = |one: &&Sentinel| one.raft_id.is_some_and(|id| registry.sentinels.contains_key(&RaftId(id.0)));
+    let watching: Vec<&Sentinel> = sentinels.iter().filter(counts).collect();
+    if watching.len() < registry.sentinels.len() {
+        return Some("a sentinel is not there".into());
+    }
+    if watching.iter().any(|one| one.registry().is_none_or(|other| other.applied != registry.applied)) {
         return Some("the sentinels have not applied the same".into());
     }
     match &group.voting {
         Voting::Joint { .. } => return Some("the voters are changing".into()),
-        Voting::Settled(config) if config.durability < group.settings.durability => {
-            return Some(format!("the group is {} still", config.durability.as_str()));
-        }
+        Voting::Settled(config) if !group.is_settled() => return Some(format!("the group is at {config} still")),
         Voting::Settled(config) if config.voters != members(group, nodes) => {
-            return Some("not exactly the members vote".into());
+            return Some(format!("not exactly the members vote: {:?}, not {:?}", config.voters, members(group, nodes)));
         }
         Voting::Settled(_) => {}
     }
@@ -73,10 +79,11 @@ fn members(group: &Group, nodes: &[Node]) -> BTreeSet<NodeId> {
     kept.filter_map(|state| state.node_id.parse().ok()).collect()
 }
 
-/// Everybody holds the same; asked when nobody writes any more.
-pub fn same_data(nodes: &mut [Node]) -> Result<(), Breach> {
+/// Every member holds the same; asked when nobody writes any more.
+pub fn same_data(group: &Group, nodes: &mut [Node]) -> Result<(), Breach> {
     let mut first = None;
-    for node in nodes.iter_mut() {
+    for node in group.nodes.keys().map(place).collect::<Vec<_>>() {
+        let node = &mut nodes[node];
         let at = node.place;
         let Some(engine) = node.engine() else { continue };
         let found = digest(engine);

@@ -1,13 +1,78 @@
-//! What clients were told holds together: acknowledged writes survive, and each key's history is linearizable. Judged in `quorum`, where that is
-//! promised; the judges are those of the drills.
+//! What clients were told holds together: acknowledged writes survive, and each key's history is linearizable. Judged by what was promised when a
+//! client was told (`quorum`, as it was published); the judges are those of the drills.
+//!
+//! A group that went over to `async` chooses its masters as such: whatever was acknowledged before such a choice may be lost by it. So a history is
+//! judged in parts, from one such choice to the next.
 
 use quorate_checkers::{self as checkers, Client, End, Kind, Value, append, register, set};
 
 use super::Breach;
 use crate::history::{Call, Key, Op};
+use crate::time::Time;
 
-/// Judges one key's calls, the last of which read it when everything was over.
-pub fn judge(key: Key, calls: &[Call]) -> Result<(), Breach> {
+/// What was promised, and when.
+#[derive(Debug, Default)]
+pub struct Terms {
+    /// From when on `quorum` was published, or was not.
+    published: Vec<(Time, bool)>,
+    /// Nothing that was acknowledged before one of these times is promised any more.
+    waived: Vec<Time>,
+}
+
+impl Terms {
+    /// `quorum` is published from now on, or is not.
+    pub fn publish(&mut self, now: Time, quorum: bool) {
+        if self.published.last().is_none_or(|(_, before)| *before != quorum) {
+            self.published.push((now, quorum));
+        }
+    }
+
+    /// Something happened that may lose what `async` acknowledged, and with it what was acknowledged before.
+    pub fn waive(&mut self, now: Time) {
+        self.waived.push(now);
+    }
+
+    /// Was `quorum` published from the one time to the other?
+    fn holds(&self, from: Time, to: Time) -> bool {
+        let before = self.published.iter().take_while(|(at, _)| *at <= to);
+        let throughout = before.clone().take_while(|(at, _)| *at <= from).last().is_some_and(|(_, quorum)| *quorum);
+        throughout && before.skip_while(|(at, _)| *at <= from).all(|(_, quorum)| *quorum)
+    }
+
+    /// The parts in which histories are judged.
+    fn parts(&self) -> impl Iterator<Item = (Time, Time)> {
+        let begins = std::iter::once(Time(0)).chain(self.waived.iter().copied());
+        begins.zip(self.waived.iter().copied().chain([Time(u64::MAX)]))
+    }
+}
+
+/// Judges one key's calls, the last of which read it when everything was over: from `rest` on.
+pub fn judge(key: Key, calls: &[Call], terms: &Terms, rest: Time) -> Result<(), Breach> {
+    terms.parts().try_for_each(|(from, to)| {
+        let part = calls.iter().filter_map(|call| promised(call, terms, rest, from, to)).collect::<Vec<Call>>();
+        judge_part(key, &part)
+    })
+}
+
+/// The call as it counts in this part of the history: a write that was not promised may have happened or not, a read tells nothing.
+fn promised(call: &Call, terms: &Terms, rest: Time, from: Time, to: Time) -> Option<Call> {
+    if call.began >= to {
+        return None;
+    }
+    let is_promised = call.ended.is_some_and(|ended| {
+        let was_read_at_rest = call.began >= rest && !call.op.is_write();
+        call.began >= from && ended <= to && (was_read_at_rest || terms.holds(call.began, ended))
+    });
+    if is_promised {
+        return Some(call.clone());
+    }
+    // Whose outcome nobody knows by itself counts as such, if it was asked for in this part.
+    let is_unknown = call.ended.is_none() && call.began >= from && terms.holds(call.began, call.began);
+    let op = if is_unknown { call.op.clone() } else { call.op.untold() };
+    call.op.is_write().then(|| Call { op, ended: None, ..call.clone() })
+}
+
+fn judge_part(key: Key, calls: &[Call]) -> Result<(), Breach> {
     let found = match key {
         Key::Register(_) => register::check(&translated(calls, of_register)),
         Key::List(_) => append::check(&translated(calls, of_list)),

@@ -176,7 +176,8 @@ fn order_of(effect: &registry::Effect) -> Order {
     }
 }
 
-fn config_of(config: &registry::VotingConfig) -> VotingConfig {
+/// The registry's config as a node takes it.
+pub fn config_of(config: &registry::VotingConfig) -> VotingConfig {
     let durability = match config.durability {
         registry::Durability::Async => Durability::Async,
         registry::Durability::Quorum => Durability::Quorum { copies: config.copies as usize },

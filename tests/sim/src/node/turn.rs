@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_engine::{Closing, Effect, Input, LinkInput, Outputs, SessionId, SocketName};
 
-use super::{Around, Keeping, LinkNews, Mail, News, Node, REFRESH, Stage, TURN_MOST, WAKE_US, wall_and};
+use super::{Around, Holding, Keeping, LinkNews, Mail, News, Node, REFRESH, Stage, TURN_MOST, WAKE_US, wall_and};
 use crate::disk::Crashed;
 use crate::net::{End, Piece};
 use crate::queue::Queue;
@@ -58,7 +58,7 @@ impl Node {
             return false;
         }
         let until = queue.now().plus_us(self.rng.u64(1000..2_500_000));
-        self.stopped_until = Some(until);
+        (self.stopped_until, self.half_way_until) = (Some(until), until);
         self.wake(queue, until);
         true
     }
@@ -102,6 +102,7 @@ impl Node {
     }
 
     fn perform(&mut self, around: &mut Around<'_>, clock: Duration, outputs: Outputs) -> Result<(), Crashed> {
+        self.note_holding();
         let mut later = Vec::new();
         for effect in outputs.effects {
             match effect {
@@ -126,6 +127,17 @@ impl Node {
             self.flush(around, id);
         }
         Ok(())
+    }
+
+    fn note_holding(&mut self) {
+        let Some(process) = &self.process else { return };
+        let replication = &process.engine.core().replication;
+        let (held, epoch) = (replication.held(), replication.data_epoch());
+        let holding = Holding { replid: held.replid, offset: held.offset, epoch };
+        if self.holding != Some(holding) {
+            self.holding = Some(holding);
+            self.news.push(News::Holds(holding));
+        }
     }
 
     fn turn_ended(&mut self, around: &mut Around<'_>, clock: Duration) {
