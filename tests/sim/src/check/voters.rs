@@ -90,14 +90,12 @@ impl Voters {
         let chosen = group.failover.as_ref().filter(|failover| matches!(failover.phase, Phase::Promoting { .. }));
         // Once somebody is chosen, the mastership before is over: R have promised.
         let epoch = chosen.map_or(group.epoch, |failover| failover.epoch);
-        if let Some(InUse { config, .. }) = self.masters.get(&Epoch(epoch.0)) {
-            if !group.voting.parts().any(|part| says_the_same(config, &config_of(part))) {
-                let what =
-                    format!("the master of epoch {epoch} acts upon {config:?}, and {:?} is published", group.voting);
-                return Err(Breach::of(PROPERTY, what));
-            }
+        let Some(InUse { config, .. }) = self.masters.get(&Epoch(epoch.0)) else { return Ok(()) };
+        if group.voting.parts().any(|part| says_the_same(config, &config_of(part))) {
+            return Ok(());
         }
-        Ok(())
+        let what = format!("the master of epoch {epoch} acts upon {config:?}, and {:?} is published", group.voting);
+        Err(Breach::of(PROPERTY, what))
     }
 
     fn expect_settled(&self, epoch: Epoch, version: u64, group: &Group, holdings: &Holdings) -> Result<(), Breach> {
