@@ -212,7 +212,7 @@ impl Client {
             Want::Add(value) => Op::Add(value),
         };
         let (client, node, key, began) = (self.place, self.master, working.key, working.began);
-        self.calls.push(Call { client, node, key, op, began, ended: None });
+        self.calls.push(Call { client, node, key, op, by_quorum: false, began, ended: None });
     }
 
     /// A value that no other client and no other operation writes.
@@ -391,7 +391,8 @@ impl Client {
 
     fn note(&mut self, key: Key, op: Op, began: Time, ended: Time) {
         self.written += u64::from(op.is_write());
-        self.calls.push(Call { client: self.place, node: self.master, key, op, began, ended: Some(ended) });
+        let (client, node, ended) = (self.place, self.master, Some(ended));
+        self.calls.push(Call { client, node, key, op, by_quorum: false, began, ended });
     }
 
     fn surprised(&mut self, around: &mut Around<'_>, what: &str, value: &Value) {

@@ -76,6 +76,8 @@ pub struct Call {
     pub key: Key,
     /// What, with its answer.
     pub op: Op,
+    /// Whoever answered acted upon `quorum`.
+    pub by_quorum: bool,
     /// When it was sent.
     pub began: Time,
     /// When its answer came; `None`: nobody knows whether it happened, or when it will.

@@ -223,12 +223,6 @@ impl Node {
         self.name
     }
 
-    /// What is left of its lease, as it counts.
-    pub fn lease(&self, now: Time) -> Option<Duration> {
-        let process = self.process.as_ref()?;
-        Some(process.lease().remaining(process.facts.epoch, process.clock.read(now)))
-    }
-
     /// Its facts as the agent tells them.
     pub fn facts(&self) -> Option<&Facts> {
         self.process.as_ref().map(|process| &process.facts)

@@ -8,7 +8,7 @@ use quorate_registry::steering::Failure;
 use quorate_registry::{Command, Durability, Entry, Registry, Settings, UnixMs};
 
 use crate::check::establishment::Establishment;
-use crate::check::histories::Terms;
+use crate::check::histories::{Rest, Terms};
 use crate::check::holdings::Holdings;
 use crate::check::lease::CutOff;
 use crate::check::one_master::OneMaster;
@@ -243,9 +243,11 @@ impl World {
         if let Some(strange) = self.clients.iter().flat_map(|client| &client.strange).next() {
             return Err(Breach::of("clients are answered as Redis would", strange.clone()));
         }
+        let group = self.registry.group(&group_name()).expect("it was founded");
+        let rest = Rest { from: self.rest, master: node::place(&group.master) };
         for key in Key::ALL {
             let calls = self.calls(key);
-            if let Err(breach) = histories::judge(key, &calls, &self.terms, self.rest) {
+            if let Err(breach) = histories::judge(key, &calls, &self.terms, rest) {
                 self.explain(&calls);
                 return Err(breach);
             }
@@ -439,21 +441,23 @@ impl World {
 
     /// A client may have been told that something is done.
     fn told(&mut self, client: usize) {
-        let calls = &self.clients[client].calls;
         let Some(lease) = self.registry.group(&group_name()).map(|group| Duration::from_millis(group.lease_ms)) else {
             return;
         };
-        for call in &calls[self.calls_seen[client]..] {
-            let Some(node) = call.node.filter(|_| call.ended.is_some() && call.op.is_write()) else { continue };
+        let calls = &mut self.clients[client].calls;
+        for call in &mut calls[self.calls_seen[client]..] {
+            let Some(node) = call.node.filter(|_| call.ended.is_some()) else { continue };
             let node = &mut self.nodes[node];
             let halted = node.half_way_until;
+            let config = node.engine().and_then(|engine| engine.core().replication.voting());
+            call.by_quorum = config.is_some_and(|config| config.is_quorum());
             // Alone it waits for nobody, and a process that is stopped between its clock and its work knows no better.
-            let others = node.engine().is_some_and(|engine| {
-                engine.core().replication.voting().is_some_and(|config| config.voters().len() > 1)
-            });
+            let others = config.is_some_and(|config| config.voters().len() > 1);
             let is_judged = others && self.cut_off.since(node.place).is_some_and(|since| since > halted);
-            if is_judged && let Err(mut breach) = self.cut_off.acknowledged(call, lease) {
-                breach.what += &format!("; {:?}", node.lease(self.queue.now()));
+            if is_judged
+                && call.op.is_write()
+                && let Err(breach) = self.cut_off.acknowledged(call, lease)
+            {
                 self.breach.get_or_insert(breach);
             }
         }

@@ -1,5 +1,5 @@
 //! What clients were told holds together: acknowledged writes survive, and each key's history is linearizable. Judged by what was promised when a
-//! client was told (`quorum`, as it was published); the judges are those of the drills.
+//! client was told (`quorum`, as it was published, by a master that acts upon it); the judges are those of the drills.
 //!
 //! A group that went over to `async` chooses its masters as such: whatever was acknowledged before such a choice may be lost by it. So a history is
 //! judged in parts, from one such choice to the next.
@@ -46,8 +46,17 @@ impl Terms {
     }
 }
 
-/// Judges one key's calls, the last of which read it when everything was over: from `rest` on.
-pub fn judge(key: Key, calls: &[Call], terms: &Terms, rest: Time) -> Result<(), Breach> {
+/// When everything was over, and whom to believe then whatever the group promises.
+#[derive(Debug, Clone, Copy)]
+pub struct Rest {
+    /// From when on.
+    pub from: Time,
+    /// The master; one that was removed meanwhile may not know that it is none.
+    pub master: usize,
+}
+
+/// Judges one key's calls, the last of which read it when everything was over.
+pub fn judge(key: Key, calls: &[Call], terms: &Terms, rest: Rest) -> Result<(), Breach> {
     terms.parts().try_for_each(|(from, to)| {
         let part = calls.iter().filter_map(|call| promised(call, terms, rest, from, to)).collect::<Vec<Call>>();
         judge_part(key, &part)
@@ -55,13 +64,13 @@ pub fn judge(key: Key, calls: &[Call], terms: &Terms, rest: Time) -> Result<(), 
 }
 
 /// The call as it counts in this part of the history: a write that was not promised may have happened or not, a read tells nothing.
-fn promised(call: &Call, terms: &Terms, rest: Time, from: Time, to: Time) -> Option<Call> {
+fn promised(call: &Call, terms: &Terms, rest: Rest, from: Time, to: Time) -> Option<Call> {
     if call.began >= to {
         return None;
     }
     let is_promised = call.ended.is_some_and(|ended| {
-        let was_read_at_rest = call.began >= rest && !call.op.is_write();
-        call.began >= from && ended <= to && (was_read_at_rest || terms.holds(call.began, ended))
+        let was_read_at_rest = call.began >= rest.from && call.node == Some(rest.master) && !call.op.is_write();
+        call.began >= from && ended <= to && (was_read_at_rest || (call.by_quorum && terms.holds(call.began, ended)))
     });
     if is_promised {
         return Some(call.clone());
