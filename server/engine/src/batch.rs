@@ -22,7 +22,7 @@ pub(crate) const WINDOW: usize = 32;
 pub(crate) const LANES: usize = 64;
 /// Keys of one command that are asked for beforehand.
 const KEYS: usize = 16;
-/// A lane that was made to hold requests larger than this is made anew.
+/// A lane that was made to hold requests larger than this is made anew once they have run.
 const KEPT: usize = 256 * 1024;
 
 /// Keys whose buckets were asked for, of one database. Sessions seldom use several.
@@ -122,6 +122,19 @@ impl Lane {
         (self.error, self.full) = (None, false);
     }
 
+    /// Gives back the memory of a large request that has run.
+    #[inline]
+    pub fn shrink(&mut self) {
+        if self.memory() > KEPT {
+            *self = Lane::default();
+        }
+    }
+
+    /// Bytes that it keeps allocated for requests.
+    pub fn memory(&self) -> usize {
+        self.requests.memory()
+    }
+
     /// Whether nothing was cut into it.
     pub fn is_empty(&self) -> bool {
         self.requests.consumed() == 0 && self.error.is_none() && !self.requests.has_partial()
@@ -136,9 +149,6 @@ impl Lane {
         db: &Db<'_>,
         keys: &mut Vec<KeyHash>,
     ) {
-        if self.requests.memory() > KEPT {
-            *self = Lane::default();
-        }
         self.error = self.requests.parse(partial, buffer, &limits, at_most).err();
         self.full = self.requests.len() == at_most;
         self.planned.clear();

@@ -130,6 +130,7 @@ impl Engine {
             used += spent.bytes;
             goes_on = spent.goes_on;
         }
+        lane.shrink();
         (session, used)
     }
 
@@ -217,5 +218,21 @@ impl Engine {
             self.limit_input(session);
             self.serve();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::Stage;
+
+    #[test]
+    fn a_large_request_leaves_no_memory_behind() {
+        let mut stage = Stage::new();
+        let (pairs, mut request) = (100_000, b"*200001\r\n$4\r\nmset\r\n".to_vec());
+        (0..2 * pairs).for_each(|_| request.extend_from_slice(b"$1\r\na\r\n"));
+        stage.send(1, &request);
+        assert_eq!(stage.hear(1), "+OK");
+        let kept: usize = stage.engine.lanes.iter().map(|lane| lane.memory()).sum();
+        assert!(kept < 1024 * 1024, "{kept} bytes are kept");
     }
 }
