@@ -1,8 +1,8 @@
 //! Threads that work beside the loop: on snapshots, on a resync's dataset, on what is to be freed.
 //!
 //! Together with a busy loop and its clients they are more than many a machine has processors. A scheduler gives a thread slices of milliseconds,
-//! and whoever wakes up meanwhile (the loop, for a client) may have to wait for the end of one. So they run at a lower priority, and
-//! those that work for long offer their processor to others every now and then ([`Breath`]).
+//! and whoever wakes up meanwhile (the loop, for a client) may have to wait for the end of one. So they run at a lower priority, or
+//! offer their processor to others every now and then ([`Breath`]), or both.
 //!
 //! Not among them: the log's thread, whose syncs replies wait for, and the loader at the start, when there is nobody to wait.
 
@@ -12,15 +12,14 @@ use std::time::Duration;
 
 use crate::host;
 
-/// How much nicer than the loop: half of its share, where processors are scarce. Not less: sealing a snapshot has to keep up with a
-/// loop that overwrites everything at full speed (a million keys a second here, and sealing one takes 0.2 µs).
+/// How much nicer than the loop: half of its share, where processors are scarce.
 const NICER: i32 = 3;
 /// Whoever keeps an offered processor for longer is no client's thread but somebody else at work.
 const BRIEF: Duration = Duration::from_millis(1);
 /// So many offers are then left out: giving way each time would leave a twentieth of the processor (a slice is up to 4 ms, a breath 0.2 ms apart).
 const LEFT_OUT: u32 = 30;
 
-/// Starts such a thread; those that it starts itself inherit its priority.
+/// Starts a thread of lower priority; those that it starts itself inherit its priority.
 pub(crate) fn spawn<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,

@@ -16,7 +16,7 @@ use quorate_persist::aof::manifest::BaseFormat;
 use quorate_persist::rdb::seal::{Checksum, Sealer};
 
 use super::{Event, files, told};
-use crate::background::{self, Breath};
+use crate::background::Breath;
 use crate::{Mail, Mailbox};
 
 /// Written bytes are pushed to the disk every so many, so that the final sync is short. Source: REDIS_AUTOSYNC_BYTES is 4 MiB; with a
@@ -145,7 +145,9 @@ impl Snapshots {
         let (jobs, work) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let for_thread = Arc::clone(&waiting);
-        let thread = background::spawn("snapshot", move || run(&work, &for_thread, &mailbox))?;
+        // Of the loop's own priority: it has to keep up with commands that overwrite at full speed, or what they replace piles up.
+        let sealing = move || run(&work, &for_thread, &mailbox);
+        let thread = std::thread::Builder::new().name("snapshot".into()).spawn(sealing)?;
         Ok(Snapshots { jobs, waiting, thread })
     }
 
