@@ -12,7 +12,7 @@ pub enum Fault {
     I3Copies,
     /// Replies leave before anything is committed.
     I3Early,
-    /// A replica acknowledges by receipt what it was asked to acknowledge by fsync.
+    /// A node says of what it has received that its disk holds it.
     I3Unsynced,
     /// Acknowledgements commit what is older than the epoch's barrier although the barrier is not committed.
     I5Barrier,

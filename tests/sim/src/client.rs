@@ -62,6 +62,7 @@ pub struct Client {
     rng: fastrand::Rng,
     patience_us: u64,
     only_reads: bool,
+    rest_us: u64,
     state: State,
     wish: u64,
     stream: Option<StreamId>,
@@ -94,6 +95,7 @@ impl Client {
             rng,
             patience_us,
             only_reads: place < plan.readers,
+            rest_us: if place < plan.readers { plan.reader_rest_us } else { REST_US },
             state: State::Resting,
             wish: 0,
             stream: None,
@@ -401,7 +403,7 @@ impl Client {
     }
 
     fn rest(&mut self, around: &mut Around<'_>) {
-        let rest = if self.is_last { 0 } else { self.rng.u64(..REST_US) };
+        let rest = if self.is_last { 0 } else { self.rng.u64(..self.rest_us) };
         self.later(around, rest);
     }
 

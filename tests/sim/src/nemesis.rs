@@ -366,11 +366,12 @@ impl World {
         let Some(group) = self.registry.group(&group_name()) else { return };
         let (master, epoch, lease_us) = (place(&group.master), group.epoch, group.lease_ms * 1000);
         let leader = self.leader();
+        let wanted = self.plan.cut_leader;
         let rng = &mut self.nemesis.rng;
-        let with_leader = rng.u8(..3) == 0;
+        let with_leader = wanted.unwrap_or(rng.u8(..3) == 0);
         let clients: Vec<bool> = (0..self.plan.clients).map(|at| at == 0 || rng.bool()).collect();
         let stands = (rng.u8(..4) == 0).then(|| rng.u64(100_000..2_500_000));
-        let forced = rng.bool().then(|| rng.u64(1000..400_000));
+        let forced = (wanted.is_some() || rng.bool()).then(|| rng.u64(1000..400_000));
         let length = rng.u64(lease_us..lease_us * 3 + 3_000_000);
         // What was sent to a process that stands waits for it: it stands before it is cut off.
         let after = if stands.is_some() { rng.u64(..300_000) } else { 0 };

@@ -123,6 +123,10 @@ pub struct Plan {
     pub readers: usize,
     /// How long those wait for a reply at most, in microseconds.
     pub reader_patience_us: u64,
+    /// How long those rest between two operations at most, in microseconds.
+    pub reader_rest_us: u64,
+    /// Whether a master that is cut off has the leader on its side, and is gone on without; `None`: as it comes.
+    pub cut_leader: Option<bool>,
     /// How long a client waits for a reply: at least, and at most, in microseconds.
     pub patience_us: (u64, u64),
     /// What the group promises at first.
@@ -176,6 +180,8 @@ impl Plan {
             clients: rng.usize(2..5),
             readers: usize::from(rng.u8(..3) == 0),
             reader_patience_us: 1_500_000,
+            reader_rest_us: 50_000,
+            cut_leader: None,
             patience_us: (300_000, 1_500_000),
             durability,
             ack: if appendonly && rng.bool() { Ack::Fsync } else { Ack::Receipt },

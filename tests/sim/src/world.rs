@@ -489,6 +489,7 @@ impl World {
                 News::Holds(holding) => {
                     let name = self.nodes[node].name().expect("it has started");
                     self.holdings.holds(name, &holding);
+                    self.establishment.holds(name, &holding);
                     Ok(())
                 }
                 News::Turned => self.turned(node),
@@ -542,7 +543,7 @@ impl World {
         let epoch = replication.data_epoch();
         let committed = replication.committed();
         let master = Master { epoch, config, replid: held.replid, written: held.offset, committed };
-        self.establishment.turned(epoch, config, committed, &self.holdings)?;
+        self.establishment.turned(master, &self.holdings)?;
         match self.registry.group(&group_name()) {
             Some(group) => self.voters.turned(master, group),
             None => Ok(()),

@@ -71,8 +71,8 @@ impl Hand<'_> {
         let lost = |id: &NodeId| {
             !previous.voters.contains(id) && self.holder(id).is_none_or(|(node, _)| self.view.is_down(node))
         };
-        let is_stuck = !self.is_attainable(config) && self.is_attainable(previous);
-        (is_stuck || config.voters.iter().any(lost)) && self.soft.voting_since + SETTLE_LIMIT < self.view.now
+        let is_hopeless = !self.is_attainable(config) || config.voters.iter().any(lost);
+        is_hopeless && self.is_attainable(previous) && self.soft.voting_since + SETTLE_LIMIT < self.view.now
     }
 
     /// The node of this name.

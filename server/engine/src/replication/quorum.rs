@@ -269,8 +269,7 @@ impl Core {
         let Some(fence) = self.replication.fence.as_ref().filter(|_| self.may_count()) else {
             return Ack { applied, counted: None };
         };
-        let by_disk = self.counts_by_disk() && !is_armed(Fault::I3Unsynced);
-        let synced = by_disk.then(|| self.persistence_synced().min(applied));
+        let synced = self.counts_by_disk().then(|| self.persistence_synced().min(applied));
         Ack { applied, counted: Some(Counted { epoch: fence.epoch(), synced }) }
     }
 

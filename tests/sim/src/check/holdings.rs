@@ -32,6 +32,7 @@ impl Holdings {
     }
 }
 
-fn bytes(replid: ReplId) -> [u8; 40] {
+/// A history's name, in an order.
+pub fn bytes(replid: ReplId) -> [u8; 40] {
     replid.as_str().as_bytes().try_into().expect("forty digits")
 }
