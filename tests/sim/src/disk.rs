@@ -355,6 +355,10 @@ impl Storage {
                         later.push(Later::Done(DiskDone::AppendFailed("no space left on device".to_owned())));
                         return Ok(());
                     }
+                    log.flusher.wrote(now);
+                    if std::mem::take(&mut log.failing) {
+                        later.push(Later::Done(DiskDone::AppendRecovered));
+                    }
                     let (file, waiting) = (log.file, std::mem::take(&mut log.waiting));
                     self.write_to(file, &waiting);
                 }

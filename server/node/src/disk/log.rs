@@ -91,10 +91,15 @@ impl LogFile {
         match ticket {
             Some(ticket) => {
                 // Bytes from before `always` was said come first.
-                if !self.waiting.is_empty()
-                    && let Err(error) = self.write()
-                {
-                    return self.tell(DiskDone::AppendFailed(error.to_string()));
+                if !self.waiting.is_empty() {
+                    if let Err(error) = self.write() {
+                        return self.tell(DiskDone::AppendFailed(error.to_string()));
+                    }
+                    // Nothing waits any more that a tick could write, and say so.
+                    self.flusher.wrote(host::clock());
+                    if std::mem::take(&mut self.failing) {
+                        self.tell(DiskDone::AppendRecovered);
+                    }
                 }
                 self.size += bytes.len() as u64;
                 self.handed_over = true;
@@ -326,6 +331,23 @@ mod tests {
         assert_eq!(gauge.log_waiting.load(Ordering::Relaxed), 7);
         log.append(b"set k w".to_vec(), Some(1));
         assert!(matches!(next(&mails), DiskDone::AppendFailed(_)));
+    }
+
+    /// Whoever is asked to confirm what it writes while an earlier write still fails says when that is over.
+    #[test]
+    fn a_confirmed_turn_says_that_a_failure_is_over() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("log");
+        let full = File::options().append(true).open("/dev/full").expect("Linux has /dev/full");
+        let (mailbox, mails, _poll) = mailbox();
+        let mut log = LogFile::open(full, 0, policy(AppendFsync::Everysec), mailbox, Arc::default()).expect("a thread");
+        log.append(b"set k v".to_vec(), None);
+        log.tick(host::clock(), false);
+        assert!(matches!(next(&mails), DiskDone::AppendFailed(_)));
+        log.file = Arc::new(File::options().create(true).append(true).open(&path).expect("a file"));
+        log.append(b"set k w".to_vec(), Some(1));
+        assert!(matches!(next(&mails), DiskDone::AppendRecovered));
+        assert_eq!(std::fs::read(&path).expect("the file"), b"set k v");
     }
 
     /// A rewrite gives the log another file: a failure that is over must not outlive the old one.
