@@ -4,15 +4,16 @@
 //! (mimalloc 3, `bitmap.c`: the lowest free slice of a chunk of the class, else the lowest chunk without a class). So what follows a block is the
 //! next of its chunk, and behind a chunk's last the first of the lowest chunk that nobody has entered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// A huge page.
 pub const BLOCK: usize = 2 << 20;
 /// What the allocator reserves for a size class at a time.
 pub const CHUNK: usize = 32 << 20;
-/// Blocks that are entered before anyone leads: a small process stays small, and a larger one grows by a few percent.
-const UNLED: usize = 32;
+/// Blocks that are entered before anyone leads, 128 MiB: a small process stays small, and a larger one grows by a few percent (a block for
+/// each size class in use).
+const UNLED: usize = 64;
 
 /// Address space that the allocator uses. Both ends are multiples of `CHUNK`.
 pub type Region = Range<usize>;
@@ -22,8 +23,8 @@ pub type Region = Range<usize>;
 pub struct Front {
     /// By each region's start.
     regions: BTreeMap<usize, Use>,
-    /// Blocks that were entered.
-    entered: usize,
+    /// The first blocks that were entered, up to `UNLED`: one may be entered again, after it was given back.
+    entered: BTreeSet<usize>,
 }
 
 /// How far one region has been entered.
@@ -42,12 +43,12 @@ impl Front {
         let used = self.regions.entry(region.start).or_insert(Use { fresh: region.start, followed: false });
         used.fresh = used.fresh.max(last / CHUNK * CHUNK + CHUNK);
         let fresh = used.fresh;
-        self.entered += 1;
-        if self.entered < UNLED {
+        let first = entered.start / BLOCK * BLOCK;
+        if self.entered.len() < UNLED {
+            self.entered.extend((first..=last).step_by(BLOCK));
             return Vec::new();
         }
         // What was entered at once, beyond its first block, comes first. Then as much again: at 50 MB/s a single block lasts for 40 ms.
-        let first = entered.start / BLOCK * BLOCK;
         let inside = (first + BLOCK..=last).step_by(BLOCK);
         let lead = (last - first) / BLOCK + 1;
         let next = (1..=lead).map(|step| {
@@ -74,7 +75,7 @@ mod tests {
     const REGION: Region = 10 * CHUNK..20 * CHUNK;
 
     fn led() -> Front {
-        Front { entered: UNLED, ..Front::default() }
+        Front { entered: (0..UNLED).collect(), ..Front::default() }
     }
 
     /// Enters `size` bytes at `at` (in blocks from the region's start) and compares the blocks that come next.
@@ -102,10 +103,13 @@ mod tests {
     #[test]
     fn a_small_process_is_not_led() {
         let mut front = Front::default();
-        for block in 0..UNLED - 1 {
+        for _ in 0..2 * UNLED {
+            check(&mut front, 0, 64 << 10, &[]); // the same block again and again
+        }
+        for block in 0..UNLED {
             check(&mut front, block, 64 << 10, &[]);
         }
-        check(&mut front, 31, 64 << 10, &[32]);
+        check(&mut front, UNLED, 64 << 10, &[UNLED + 1]);
     }
 
     #[test]
