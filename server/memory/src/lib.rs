@@ -14,7 +14,7 @@
 mod front;
 mod region;
 
-pub use region::{run_when_idle, wake_by};
+pub use region::{hold_no_files, run_when_idle, wake_by};
 
 use front::Front;
 
@@ -86,5 +86,26 @@ mod tests {
         // Without a thread that is ahead, the first piece of each page is not there; with it only what comes before it has begun to lead.
         assert!(led >= alone, "{led} of {PIECES}, {alone} alone");
         assert!(led > PIECES - PIECES * 2 / 3, "{led} of {PIECES}");
+    }
+
+    /// What the process closes is closed although a thread that lives on was there when it was open, and the process's other files stay.
+    #[test]
+    fn a_thread_that_holds_no_files_keeps_none_open() {
+        use std::io::{Read, Write};
+        let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().expect("two sockets");
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let (end, ends) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            ready.send(hold_no_files()).expect("somebody waits");
+            ends.recv().expect_err("it lives until the end");
+        });
+        is_ready.recv().expect("it runs").expect("Linux 5.9");
+        ours.write_all(b"x").expect("the process's own files stay open");
+        drop(theirs);
+        ours.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("a timeout");
+        let error = ours.read(&mut [0]).expect_err("what was sent was never read");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        drop(end);
+        thread.join().expect("it does not panic");
     }
 }

@@ -15,8 +15,8 @@ pub(crate) fn start() -> io::Result<()> {
 }
 
 fn run() {
-    // With any other priority it would hold up whom it is to help.
-    if let Err(error) = quorate_memory::run_when_idle() {
+    // With any other priority it would hold up whom it is to help; with the process's files, the news of the process's death.
+    if let Err(error) = quorate_memory::hold_no_files().and_then(|()| quorate_memory::run_when_idle()) {
         tracing::debug!("Memory is not faulted in ahead: {error}");
         return;
     }
