@@ -163,15 +163,8 @@ pub(crate) fn fault_in(block: Range<usize>) {
     }
 }
 
-/// From now on this thread runs when no other wants its processor, and gives it up at once when one does; and it has no files.
-///
-/// A killed process's sockets are closed when the last of the threads that share them is gone. This one may be long in going where others are busy, and
-/// its peers would wait for it as long before they know (measured: up to 1.9 s). Needs Linux 5.9.
+/// From now on this thread runs when no other wants its processor, and gives it up at once when one does.
 pub fn run_when_idle() -> io::Result<()> {
-    // SAFETY: the files that are closed are this thread's alone from this call on.
-    if unsafe { libc::close_range(0, libc::c_uint::MAX, libc::CLOSE_RANGE_UNSHARE as c_int) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
     let param = libc::sched_param { sched_priority: 0 };
     // SAFETY: reads `param`, and concerns the calling thread alone.
     match unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const param) } {
