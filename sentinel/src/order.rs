@@ -238,7 +238,7 @@ impl Orders {
         let leaver = registry.sentinels.values().find(|member| member.sentinel_id == sentinel_id);
         let raft_id = leaver.ok_or_else(|| Rejected::NoSuchSentinel(sentinel_id.to_owned()))?.raft_id;
         if let Some(other) = registry.leaving.iter().find(|id| **id != raft_id) {
-            return Err(Refusal::Conflict(format!("sentinel {} is leaving: one at a time", other.0)));
+            return Err(Rejected::SentinelLeaving(*other).into());
         }
         let stay = || registry.sentinels.keys().filter(|id| **id != raft_id);
         let peers = self.peers.get().map(Peers::seen).unwrap_or_default();

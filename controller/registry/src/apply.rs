@@ -78,6 +78,9 @@ pub enum Rejected {
     /// A sentinel must stay.
     #[error("the last sentinel cannot be removed")]
     LastSentinel,
+    /// Sentinels leave one at a time (I9). Judged here too: two orders may be on their way at once.
+    #[error("sentinel {} is leaving: one at a time", .0.0)]
+    SentinelLeaving(RaftId),
     /// There is no such sentinel, or it was removed before.
     #[error("no such sentinel: {0}")]
     NoSuchSentinel(String),
@@ -122,6 +125,9 @@ impl Registry {
             Command::MemberJoined(member) => self.join(member, news),
             Command::MemberLeaves { raft_id } => {
                 self.expect_others(raft_id)?;
+                if let Some(other) = self.leaving.iter().find(|other| **other != raft_id) {
+                    return Err(Rejected::SentinelLeaving(*other));
+                }
                 if self.leaving.insert(raft_id) { Ok(()) } else { Err(Rejected::Unchanged) }
             }
             Command::MemberLeft { raft_id } => self.leave(raft_id, news),

@@ -87,6 +87,7 @@ fn groups_come_and_go() {
         ),
         (Command::MemberLeaves { raft_id: RaftId(2) }, ""),
         (Command::MemberLeaves { raft_id: RaftId(2) }, "! nothing to change"),
+        (Command::MemberLeaves { raft_id: RaftId(1) }, "! sentinel 2 is leaving: one at a time"),
         (
             Command::MemberLeft { raft_id: RaftId(2) },
             "-sentinel sentinel aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 127.0.0.1 26390 @ main 127.0.0.1 7001",
