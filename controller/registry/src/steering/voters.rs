@@ -98,9 +98,13 @@ impl Hand<'_> {
         joins.chain(leavers).chain(terms).find(possible)
     }
 
-    /// So many of its voters are there that it can be settled, and writes go on under it.
+    /// So many of its voters are there that it can be settled, and writes go on under it. A node that came back under another name, which
+    /// may not be committed yet, is not the voter that it was.
     fn is_attainable(&self, config: &VotingConfig) -> bool {
-        let is_there = |id: &&NodeId| self.holder(id).is_some_and(|(node, _)| !self.view.is_down(node));
+        let is_there = |id: &&NodeId| {
+            let answers_as = |node| self.view.facts(node).and_then(|(facts, _)| facts.id());
+            self.holder(id).is_some_and(|(node, _)| !self.view.is_down(node) && answers_as(node).as_ref() == Some(*id))
+        };
         config.voters.iter().filter(is_there).count() >= config.copies as usize
             || config.durability == Durability::Async
     }
