@@ -37,7 +37,10 @@ fn and_more_seeds_hold() {
 /// What each seed found is told where it was mended; that it still finds it is not promised, since every change moves what a seed means.
 #[test]
 fn seeds_that_found_something_hold() {
-    for seed in [1, 27, 91, 169, 216, 502, 560, 695, 908, 1381, 1391, 1720, 2743, 3587, 4839, 5134, 5978, 7055, 7869, 8483, 14985] {
+    for seed in [
+        1, 27, 91, 169, 216, 502, 560, 695, 908, 1381, 1391, 1720, 2743, 3587, 4839, 5134, 5978, 7055, 7869, 8483,
+        14985,
+    ] {
         check(seed, 1);
     }
 }

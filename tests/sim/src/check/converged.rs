@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use quorate_engine::NodeRole;
+use quorate_engine::{Facts, NodeRole};
 
-use quorate_registry::{Durability, Group, NodeId, RaftId, Voting};
+use quorate_registry::{Durability, Group, NodeId, RaftId, Voting, VotingConfig};
 
 use super::Breach;
 use super::prefix::digest;
@@ -57,20 +57,30 @@ pub fn unrest(sentinels: &[Sentinel], nodes: &[Node]) -> Option<String> {
     None
 }
 
-/// Too few voters vouch for their data, so that nobody may be chosen: a case for the operator, whatever heals.
+/// Too few voters vouch for their data, or those that hold the most of it may not lead (priority 0), so that nobody may be chosen; or the group has
+/// fewer nodes left than hold each write: a case for the operator, whatever heals.
 pub fn is_stranded(sentinels: &[Sentinel], nodes: &[Node]) -> bool {
     let Some(group) = sentinels.iter().find_map(|one| one.registry()?.group(&group_name())) else { return false };
-    let vouches = |id: &&NodeId| {
-        nodes.iter().any(|node| {
-            let kept = node.storage.disk.state.as_ref().and_then(|state| state.node_id.parse::<NodeId>().ok());
-            kept.as_ref() == Some(id) && node.facts().is_some_and(|facts| facts.data_known && !facts.tail_unsure)
-        })
+    let strands = |config: &VotingConfig| {
+        let vouching: Vec<&Facts> = config.voters.iter().filter_map(|id| vouching(id, nodes)).collect();
+        let data = |facts: &Facts| (facts.data_epoch, facts.held.offset);
+        let most = vouching.iter().map(|facts| data(facts)).max();
+        let barred = vouching.iter().filter(|facts| Some(data(facts)) == most).all(|facts| facts.priority == 0);
+        let masterless = !vouching.iter().any(|facts| facts.role == NodeRole::Master);
+        let copies = config.copies as usize;
+        let too_few = vouching.len() < copies && group.nodes.len() < copies;
+        vouching.len() < config.voters.len() + 1 - copies || (barred && masterless) || too_few
     };
-    group
-        .voting
-        .parts()
-        .filter(|config| config.durability == Durability::Quorum)
-        .any(|config| config.voters.iter().filter(vouches).count() < config.voters.len() + 1 - config.copies as usize)
+    group.voting.parts().filter(|config| config.durability == Durability::Quorum).any(strands)
+}
+
+/// What the voter of this name says, if it vouches for its data.
+fn vouching<'a>(id: &NodeId, nodes: &'a [Node]) -> Option<&'a Facts> {
+    nodes.iter().find_map(|node| {
+        let kept = node.storage.disk.state.as_ref().and_then(|state| state.node_id.parse::<NodeId>().ok());
+        let facts = node.facts().filter(|_| kept.as_ref() == Some(id))?;
+        (facts.data_known && !facts.tail_unsure).then_some(facts)
+    })
 }
 
 /// The names under which the group's nodes have their data now: one that was emptied has another than before.
