@@ -333,26 +333,9 @@ mod tests {
         assert!(matches!(next(&mails), DiskDone::AppendFailed(_)));
     }
 
-    /// Whoever is asked to confirm what it writes while an earlier write still fails says when that is over.
-    #[test]
-    fn a_confirmed_turn_says_that_a_failure_is_over() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("log");
-        let full = File::options().append(true).open("/dev/full").expect("Linux has /dev/full");
-        let (mailbox, mails, _poll) = mailbox();
-        let mut log = LogFile::open(full, 0, policy(AppendFsync::Everysec), mailbox, Arc::default()).expect("a thread");
-        log.append(b"set k v".to_vec(), None);
-        log.tick(host::clock(), false);
-        assert!(matches!(next(&mails), DiskDone::AppendFailed(_)));
-        log.file = Arc::new(File::options().create(true).append(true).open(&path).expect("a file"));
-        log.append(b"set k w".to_vec(), Some(1));
-        assert!(matches!(next(&mails), DiskDone::AppendRecovered));
-        assert_eq!(std::fs::read(&path).expect("the file"), b"set k v");
-    }
-
-    /// A rewrite gives the log another file: a failure that is over must not outlive the old one.
-    #[test]
-    fn settling_says_that_a_failure_is_over() {
+    /// A log on a full disk that has told of it, then given a file in a folder of its own, in which there is space: what `goes_on` does with it says
+    /// that the failure is over, and the bytes are there.
+    fn check_recovery(goes_on: impl FnOnce(&mut LogFile)) {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("log");
         let full = File::options().append(true).open("/dev/full").expect("Linux has /dev/full");
@@ -363,8 +346,20 @@ mod tests {
         assert!(matches!(next(&mails), DiskDone::AppendFailed(_)));
         assert!(log.settle().is_err());
         log.file = Arc::new(File::options().create(true).append(true).open(&path).expect("a file"));
-        log.settle().expect("there is space again");
+        goes_on(&mut log);
         assert!(matches!(next(&mails), DiskDone::AppendRecovered));
         assert_eq!(std::fs::read(&path).expect("the file"), b"set k v");
+    }
+
+    /// Whoever is asked to confirm what it writes while an earlier write still fails says when that is over.
+    #[test]
+    fn a_confirmed_turn_says_that_a_failure_is_over() {
+        check_recovery(|log| log.append(b"set k w".to_vec(), Some(1)));
+    }
+
+    /// A rewrite gives the log another file: a failure that is over must not outlive the old one.
+    #[test]
+    fn settling_says_that_a_failure_is_over() {
+        check_recovery(|log| log.settle().expect("there is space again"));
     }
 }
