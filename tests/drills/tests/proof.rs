@@ -49,15 +49,17 @@ fn a_quorum_on_disks_survives_the_loss_of_power() {
     clean(&["--minutes", "0.7", "--durability", "quorum", "--ack", "fsync", "--faults", faults, "--seed", "2"]);
 }
 
-/// A harness that sees no loss where there is one proves nothing.
+/// A harness that sees no loss where there is one proves nothing. Not every partition makes Redis lose something, so several seeds have a try.
 #[test]
 fn what_redis_loses_in_a_partition_is_seen() {
-    let faults = ["--faults", "isolate,halves,bridge"];
-    let Some((code, said)) =
-        prove(&[&["--minutes", "0.7", "--against", "redis-sentinel", "--seed", "3"], &faults[..]].concat())
-    else {
-        return;
-    };
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("was acknowledged at"), "{said}");
+    let mut heard = String::new();
+    for seed in ["3", "4", "5", "6", "7"] {
+        let against = ["--minutes", "0.7", "--against", "redis-sentinel", "--faults", "isolate,halves", "--seed", seed];
+        let Some((code, said)) = prove(&against) else { return };
+        if code == 1 && said.contains("was acknowledged at") {
+            return;
+        }
+        heard.push_str(&said);
+    }
+    panic!("no loss was seen: {heard}");
 }
