@@ -10,8 +10,9 @@
 //! ```
 //! - I3: `committed` is the W-th largest of what the voters of the newest config hold, this node included. It never goes back.
 //! - I5: nothing is committed before the barrier is.
-//! - I7: `confirmed` is the R-th largest of what voters have *received*, R = |V| − W + 1, this node included: as many as must not have promised a
-//!   later epoch for there to be no other master that has established itself. A marker written behind a read and confirmed vouches for that read.
+//! - I7: `confirmed` is the W-th largest of what voters have *received*, this node included: any W voters and the R that a later master needs the promises
+//!   of have one in common, which had not promised. R of them would do only while no later master can change the voters: one that joins may
+//!   establish it. A marker written behind a read and confirmed vouches for that read.
 //! - I9: a config is in force once W of its voters hold everything that was acknowledged when it was adopted. Until then whoever chooses a master has
 //!   to ask as both configs want it; so this is reported late, never early.
 //! - An acknowledgement counts only if it names this epoch (I2) and comes over a link that is still up: whoever comes back may hold less (I10).
@@ -149,11 +150,6 @@ impl VotingConfig {
             Durability::Async => 1,
             Durability::Quorum { copies } => copies,
         }
-    }
-
-    /// R = |V| − W + 1: any R voters and any W voters have one in common.
-    pub fn promises(&self) -> usize {
-        self.voters.len().saturating_sub(self.copies()) + 1
     }
 
     fn has(&self, node: &NodeId) -> bool {
@@ -360,7 +356,7 @@ impl Commit {
         self.committed = self.committed.max(held);
         let confirmed = match self.config.durability {
             Durability::Async => written,
-            Durability::Quorum { .. } => self.rank(self.config.promises(), |copy| copy.received),
+            Durability::Quorum { .. } => self.rank(self.config.copies(), |copy| copy.received),
         };
         self.confirmed = self.confirmed.max(confirmed);
         if let Force::Adopted { covers, .. } = self.force

@@ -62,9 +62,15 @@ fn check(mut commit: Commit, words: &str, expected: &str) {
 #[test]
 fn a_write_is_committed_when_enough_voters_hold_it() {
     check(begun(2, 3, Acks::Received), "w50 a1:20 a2:30 a1:50", "0/0/0 20/20/1 30/30/1 50/50/1");
-    check(begun(3, 3, Acks::Received), "w50 a1:20 a2:30 a1:50", "0/0/0 0/0/0 20/50/1 30/50/1");
-    check(begun(1, 3, Acks::Received), "w50 a1:20 a2:50", "50/0/1 50/0/1 50/20/1");
+    check(begun(3, 3, Acks::Received), "w50 a1:20 a2:30 a1:50", "0/0/0 0/0/0 20/20/1 30/30/1");
+    check(begun(1, 3, Acks::Received), "w50 a1:20 a2:50", "50/50/1 50/50/1 50/50/1");
     check(begun(3, 5, Acks::Received), "w50 a1:20 a2:30 a4:40", "0/0/0 0/0/0 20/20/1 30/30/1");
+}
+
+/// I7: of two voters a later master needs the promise of one, so a read is confirmed by both: alone, a master that is cut off would not hear of its successor.
+#[test]
+fn a_read_is_confirmed_by_as_many_as_a_write() {
+    check(begun(2, 2, Acks::Received), "w50 a1:20 x1 w60", "0/0/0 20/20/1 20/20/1 20/20/1");
 }
 
 /// A node whose log is synced before it acknowledges holds less than it has received: a marker is confirmed by the latter.
@@ -102,7 +108,7 @@ fn an_acknowledgement_goes_with_its_link() {
     check(
         begun(3, 3, Acks::Received),
         "w50 a1:50 x1 a2:50 j1 a1:20 a1:50",
-        "0/0/0 0/0/0 0/0/0 0/0/0 0/0/0 20/50/1 50/50/1",
+        "0/0/0 0/0/0 0/0/0 0/0/0 0/0/0 20/20/1 50/50/1",
     );
 }
 
@@ -117,7 +123,7 @@ fn a_config_is_in_force_when_it_covers_what_was_acknowledged() {
     check(
         joined(begun(2, 3, Acks::Received)),
         "w50 a1:50 c2:3:4 a3:49 a3:50 w60 a1:60 a3:60",
-        "0/0/0 50/50/1 50/50/1 50/50/1 50/50/2 50/50/2 50/60/2 60/60/2",
+        "0/0/0 50/50/1 50/50/1 50/50/1 50/50/2 50/50/2 50/50/2 60/60/2",
     );
     // From async: everything that was written may have been acknowledged.
     check(
