@@ -523,14 +523,16 @@ fn a_node_counts_when_its_epoch_is_on_disk() {
 /// nobody's choice.
 #[test]
 fn a_promise_is_no_title_for_the_next_process() {
-    let reborn = |kept: Durable, memory: Memory, name: usize| {
+    let reborn_under = |copies: usize, kept: Durable, memory: Memory, name: usize| {
         let mut world = World::group(1);
         world.nodes[0].engine.core_mut().join_group("main", node_id(name), kept, memory, None);
         world.nodes[0].engine.restored(None);
-        world.assign_with(0, 5, Role::Master, Some(config(1, 2, 3))).refused
+        world.assign_with(0, 5, Role::Master, Some(config(1, copies, 3))).refused
     };
+    let reborn = |kept: Durable, memory: Memory, name: usize| reborn_under(2, kept, memory, name);
     let promised = |epoch| Durable { promised: Epoch(epoch), ..Durable::default() };
     assert_eq!(reborn(promised(5), Memory::Kept, 0), Some(Denied::EarlierLife(Epoch(5))));
+    assert_eq!(reborn_under(0, promised(5), Memory::Kept, 0), Some(Denied::EarlierLife(Epoch(5))), "async, too");
     assert_eq!(reborn(promised(4), Memory::Kept, 0), None);
     assert_eq!(reborn(Durable::default(), Memory::Lost, 7), Some(Denied::NoVoter));
     assert_eq!(reborn(Durable::default(), Memory::Lost, 0), None);
