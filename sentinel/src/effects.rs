@@ -106,19 +106,22 @@ impl Messenger {
         let secret = self.secret.as_deref();
         let (group, epoch) = (effect.group.to_string(), effect.epoch.0);
         let config = || config_to_wire(&effect.config);
-        let assign = |role: v1::NodeRole, master: Option<&NodeKey>| v1::AssignRequest {
+        let assign = |role: v1::NodeRole, master: Option<&NodeKey>, lease: Duration| v1::AssignRequest {
             group: effect.group.to_string(),
             epoch,
             role: role.into(),
             master_host: master.map(|m| m.host().to_owned()).unwrap_or_default(),
             master_port: master.map_or(0, |m| m.port().into()),
             config: Some(config()),
+            lease_ms: millis(lease),
         };
         let response = match &effect.order {
             Order::Promise => client.promise(authorized(secret, v1::PromiseRequest { group, epoch })).await?,
-            Order::AssignMaster => client.assign(authorized(secret, assign(v1::NodeRole::Master, None))).await?,
+            Order::AssignMaster { lease } => {
+                client.assign(authorized(secret, assign(v1::NodeRole::Master, None, *lease))).await?
+            }
             Order::AssignReplica { master } => {
-                client.assign(authorized(secret, assign(v1::NodeRole::Replica, Some(master)))).await?
+                client.assign(authorized(secret, assign(v1::NodeRole::Replica, Some(master), Duration::ZERO))).await?
             }
             Order::Pause { limit } => {
                 let timeout_ms = millis(*limit);

@@ -77,7 +77,10 @@ pub enum Order {
     /// Promise the epoch (I2). A stock node is only described.
     Promise,
     /// Be the master of the epoch. Stock: REPLICAOF NO ONE.
-    AssignMaster,
+    AssignMaster {
+        /// An `async` one that hears of no grant takes writes for so long (I13).
+        lease: Duration,
+    },
     /// Follow this master in the epoch. Stock: REPLICAOF.
     AssignReplica {
         /// Whom to follow.

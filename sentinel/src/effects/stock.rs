@@ -24,7 +24,7 @@ pub(super) async fn tell(effect: &Effect, settings: &Settings, deadline: Instant
     let mut talk = Talk::open(&effect.node, settings).await?;
     match &effect.order {
         Order::Promise => {}
-        Order::AssignMaster => talk.follow("NO", "ONE").await?,
+        Order::AssignMaster { .. } => talk.follow("NO", "ONE").await?,
         Order::AssignReplica { master } => {
             talk.follow(master.host(), &master.port().to_string()).await?;
             let _ = talk.ask("CLIENT", &["UNPAUSE"]).await?; // whoever it paused is refused now, not held

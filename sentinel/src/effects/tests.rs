@@ -35,7 +35,10 @@ async fn an_agent_gets_every_order_with_its_epoch() {
     let order = |epoch, order| tell(&messenger, 7001, Reach::Agent(agent.port), epoch, order, DEADLINE);
     let promised = order(4, Order::Promise).await.expect("promised");
     assert_eq!((promised.promised, promised.agent_port, promised.role), (Epoch(4), agent.port, Role::Fenced));
-    assert_eq!(order(4, Order::AssignMaster).await.expect("assigned").role, Role::Master);
+    assert_eq!(
+        order(4, Order::AssignMaster { lease: Duration::from_secs(1) }).await.expect("assigned").role,
+        Role::Master
+    );
     assert_eq!(order(5, Order::AssignReplica { master: local(7009) }).await.expect("assigned").role, Role::Replica);
     assert!(order(5, Order::Pause { limit: Duration::from_secs(5) }).await.expect("paused").paused);
     assert!(!order(5, Order::Resume).await.expect("resumed").paused);
@@ -44,7 +47,10 @@ async fn an_agent_gets_every_order_with_its_epoch() {
     assert_eq!(order(5, Order::Configure { version: 6 }).await.expect("configured").config_version, 6);
     let lease = Duration::from_millis(500);
     assert_eq!(order(5, Order::Grant { renewal: 8, lease }).await.expect("granted").lease_left, lease);
-    assert_eq!(order(3, Order::AssignMaster).await, Err(Failure::Refused { promised: Epoch(5) }));
+    assert_eq!(
+        order(3, Order::AssignMaster { lease: Duration::from_secs(1) }).await,
+        Err(Failure::Refused { promised: Epoch(5) })
+    );
     let heard = agent.state.lock().expect("no holder panics").heard.clone();
     assert_eq!(
         heard,
@@ -96,7 +102,7 @@ async fn a_stock_node_is_told_as_sentinel_tells_it() {
     let node = FakeNode::start().await;
     let messenger = Messenger::new(None);
     let order = |order| tell(&messenger, node.port, Reach::Stock, 4, order, DEADLINE);
-    assert_eq!(order(Order::AssignMaster).await.expect("told").role, Role::Master);
+    assert_eq!(order(Order::AssignMaster { lease: Duration::from_secs(1) }).await.expect("told").role, Role::Master);
     order(Order::AssignReplica { master: local(7009) }).await.expect("told");
     order(Order::Pause { limit: Duration::from_secs(5) }).await.expect("told");
     order(Order::Resume).await.expect("told");
@@ -119,7 +125,10 @@ async fn a_stock_node_is_told_as_sentinel_tells_it() {
     ];
     assert_eq!(node.heard(), expected.concat());
     node.change(|m| m.slaveof = "-ERR not now\r\n");
-    assert_eq!(order(Order::AssignMaster).await, Err(Failure::Error("ERR not now".into())));
+    assert_eq!(
+        order(Order::AssignMaster { lease: Duration::from_secs(1) }).await,
+        Err(Failure::Error("ERR not now".into()))
+    );
     node.change(|m| m.info = "role:king".into());
     assert_eq!(order(Order::Promise).await, Err(Failure::Error("INFO lacks a role or a run id".into())));
 }

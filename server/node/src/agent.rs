@@ -253,7 +253,8 @@ impl AgentService for Service {
         let role = convert::role(&request)?;
         let config = convert::config(request.config)?;
         let (group, epoch) = (request.group, Epoch(request.epoch));
-        self.0.order(Order::Assign { group, epoch, role, config }, Duration::ZERO).await
+        let lease = (request.lease_ms > 0).then(|| Duration::from_millis(request.lease_ms.into()));
+        self.0.order(Order::Assign { group, epoch, role, config, lease }, Duration::ZERO).await
     }
 
     async fn pause(&self, request: Request<v1::PauseRequest>) -> Result<Response<v1::NodeReport>, Status> {

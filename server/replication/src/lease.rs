@@ -130,6 +130,8 @@ pub struct Granted {
 /// acknowledged it had promised no later epoch by then.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Failsafe {
+    /// What the mastership began with.
+    first: Option<Granted>,
     /// The newest marker that is not acknowledged by all: the stream's end behind it, and when it was written.
     asked: Option<(Offset, Duration)>,
     /// When the newest one was written that is.
@@ -149,6 +151,18 @@ pub enum Writes {
 }
 
 impl Failsafe {
+    /// Of a mastership that begins. Until it hears a grant it may count upon `first`, from when it was made master: a master that is cut off at once
+    /// has to stop as well. `None`: nobody said so, and it goes on.
+    pub fn begin(first: Option<Duration>, now: Duration) -> Failsafe {
+        let first = first.map(|length| Granted { until: now + usable(length), length });
+        Failsafe { first, ..Failsafe::default() }
+    }
+
+    /// The lease that counts: the newest that was granted in this epoch, or what it began with.
+    pub fn counts(&self, granted: Option<Granted>) -> Option<Granted> {
+        granted.or(self.first)
+    }
+
     /// Is a marker wanted? Only once the lease has less than half of its time left, one at a time, and a lost one is replaced.
     pub fn wants_marker(&self, granted: Granted, now: Duration) -> bool {
         let half = granted.length / 2;
@@ -170,7 +184,7 @@ impl Failsafe {
         }
     }
 
-    /// May writes go on? `granted` is `None` while no lease was ever granted in this epoch: there are no sentinels that could make another master.
+    /// May writes go on, with the lease that [`counts`](Self::counts)? While there is none, nobody is known who could make another master.
     pub fn writes(&self, granted: Option<Granted>, now: Duration) -> Writes {
         let Some(granted) = granted else { return Writes::Go { until: None } };
         let assured = self.assured_at.map_or(Duration::ZERO, |at| at + usable(granted.length));
@@ -263,5 +277,19 @@ mod tests {
         failsafe.marked(Offset(90), ms(2500));
         failsafe.all_acked(Offset(70));
         assert_eq!(failsafe.writes(Some(granted), ms(2500)), Writes::Stop);
+    }
+
+    /// I13: a master that was cut off before it heard a grant stops as well.
+    #[test]
+    fn a_mastership_begins_with_a_lease() {
+        let check = |first: Option<Duration>, granted: Option<Granted>, expected: Option<u64>| {
+            let counts = Failsafe::begin(first, ms(100)).counts(granted);
+            assert_eq!(counts.map(|granted| granted.until), expected.map(ms), "{first:?} {granted:?}");
+        };
+        let granted = Granted { until: ms(500), length: ms(200) };
+        check(None, None, None);
+        check(Some(ms(1000)), None, Some(1050));
+        check(Some(ms(1000)), Some(granted), Some(500));
+        check(None, Some(granted), Some(500));
     }
 }

@@ -79,20 +79,21 @@ impl Hand<'_> {
         if !self.lease_is_over(failover, candidate) {
             return; // I8: the old master may still answer alone
         }
-        let accepted = self.soft.answer(candidate, epoch, &Order::AssignMaster).map(|(facts, _)| facts.role);
+        let order = Order::AssignMaster { lease: Duration::from_millis(self.view.group.settings.lease_ms()) };
+        let accepted = self.soft.answer(candidate, epoch, &order).map(|(facts, _)| facts.role);
         if accepted == Some(Role::Master) {
             return self.propose(Command::Promoted { group: self.view.name.clone(), epoch });
         }
         if accepted.is_some() {
             self.soft.discard(candidate, Kind::Assign); // a stock node that is still on its way
         }
-        let superseded = self.soft.refusal(candidate, epoch, &Order::AssignMaster).is_some();
+        let superseded = self.soft.refusal(candidate, epoch, &order).is_some();
         let lost = self.view.is_objectively_down(candidate) || self.elapsed() > PROMOTE_LIMIT;
         if superseded || lost {
             let reason = if superseded { AbortReason::Superseded } else { AbortReason::CandidateTimeout };
             return self.propose(Command::FailoverAbort { group: self.view.name.clone(), epoch, reason });
         }
-        self.order(candidate, epoch, Order::AssignMaster, ORDER_LIMIT);
+        self.order(candidate, epoch, order, ORDER_LIMIT);
     }
 
     /// Points the other nodes at the new master, the old one first, `parallel-syncs` at a time.

@@ -69,7 +69,7 @@ impl Kind {
     pub(super) fn of(order: &Order) -> Self {
         match order {
             Order::Promise => Kind::Promise,
-            Order::AssignMaster | Order::AssignReplica { .. } => Kind::Assign,
+            Order::AssignMaster { .. } | Order::AssignReplica { .. } => Kind::Assign,
             Order::Pause { .. } | Order::Resume => Kind::Pause,
             Order::CatchUp { .. } => Kind::CatchUp,
             Order::Configure { .. } => Kind::Configure,

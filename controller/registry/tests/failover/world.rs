@@ -627,13 +627,13 @@ impl World {
                     node.lease_until = Duration::ZERO;
                 }
             }
-            Order::AssignMaster
+            Order::AssignMaster { .. }
                 if effect.config.durability == Durability::Quorum
                     && !effect.config.voters.contains(&Self::id(&effect.node, node)) =>
             {
                 return Err(Failure::Error("no voter of that config".into()));
             }
-            Order::AssignMaster => {
+            Order::AssignMaster { .. } => {
                 (node.role, node.master, node.paused_until) = (Role::Master, None, None);
                 node.data_known = true;
                 if !node.stock {

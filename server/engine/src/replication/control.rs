@@ -42,6 +42,8 @@ pub enum Order {
         role: Role,
         /// The copies that a write needs; `None` leaves what was said before.
         config: Option<VotingConfig>,
+        /// For so long an `async` master takes writes before it hears its first grant (I13); `None`: until it hears one.
+        lease: Option<Duration>,
     },
     /// Take another voting config; to the master, within its epoch (I9).
     Configure {

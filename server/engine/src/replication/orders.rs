@@ -48,7 +48,10 @@ impl Core {
             }
             Order::Promise { group, epoch } => self.obey(keyspace, |fence| fence.promise(&group, epoch)),
             Order::Assign { .. } if self.standing.loading => Err(Denied::Loading),
-            Order::Assign { group, epoch, role, config } => self.assign(keyspace, &group, epoch, role, config),
+            Order::Assign { group, epoch, role, config, lease } => {
+                self.replication.quorum.first_lease = lease;
+                self.assign(keyspace, &group, epoch, role, config)
+            }
             Order::Configure { group, epoch, config } => self.configure(&group, epoch, config),
             Order::Pause { group, epoch, timeout } => {
                 self.obey(keyspace, |fence| fence.pause(&group, epoch, now + timeout))

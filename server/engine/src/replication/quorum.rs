@@ -38,6 +38,8 @@ pub(super) struct Quorum {
     failsafe: Failsafe,
     cut_off: bool,
     lease: Arc<Mutex<Lease>>,
+    /// What the order that made this node master said that it may count upon before it hears a grant.
+    pub first_lease: Option<Duration>,
     pub tail: Tail,
     /// What acknowledgements relied on in the life before this one.
     held_before: Holds,
@@ -63,6 +65,7 @@ impl Quorum {
             failsafe: Failsafe::default(),
             cut_off: false,
             lease: Arc::new(Mutex::new(Lease::new(1))),
+            first_lease: None,
             tail: Tail::Sure,
             held_before: Holds::Memory,
             promised_before: Epoch(0),
@@ -210,7 +213,8 @@ impl Core {
             }
         }
         let is_quorum = commit.config().is_quorum();
-        (quorum.commit, quorum.failsafe, quorum.cut_off) = (Some(commit), Failsafe::default(), false);
+        (quorum.commit, quorum.failsafe, quorum.cut_off) =
+            (Some(commit), Failsafe::begin(quorum.first_lease, self.now.mono), false);
         self.hold_replies(is_quorum);
     }
 
@@ -379,7 +383,8 @@ impl Core {
         let now = (self.host.clock)().max(self.now.mono);
         let quorum = &mut self.replication.quorum;
         let Some(commit) = &quorum.commit else { return };
-        let granted = quorum.lease().of(commit.epoch()).filter(|_| !commit.config().is_quorum());
+        let granted = quorum.failsafe.counts(quorum.lease().of(commit.epoch()));
+        let granted = granted.filter(|_| !commit.config().is_quorum());
         if let Some(upto) = commit.all_received() {
             quorum.failsafe.all_acked(upto);
         }
@@ -405,7 +410,7 @@ impl Core {
     pub(super) fn lease_deadline(&self) -> Option<Duration> {
         let quorum = &self.replication.quorum;
         let commit = quorum.commit.as_ref().filter(|commit| !commit.config().is_quorum())?;
-        let granted: Granted = quorum.lease().of(commit.epoch())?;
+        let granted: Granted = quorum.failsafe.counts(quorum.lease().of(commit.epoch()))?;
         match quorum.failsafe.writes(Some(granted), self.now.mono) {
             Writes::Go { until } => until,
             Writes::Stop => (!quorum.cut_off).then_some(self.now.mono),

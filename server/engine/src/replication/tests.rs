@@ -395,7 +395,7 @@ impl World {
     }
 
     fn assign_with(&mut self, at: usize, epoch: u64, role: Role, config: Option<VotingConfig>) -> Report {
-        self.order(at, Order::Assign { group: "main".into(), epoch: Epoch(epoch), role, config })
+        self.order(at, Order::Assign { group: "main".into(), epoch: Epoch(epoch), role, config, lease: None })
     }
 
     fn assign_master(&mut self, at: usize, epoch: u64) {

@@ -101,7 +101,7 @@ fn promise(epoch: u64) -> v1::PromiseRequest {
 
 fn assign(epoch: u64, role: v1::NodeRole, host: &str, port: u32) -> v1::AssignRequest {
     let (group, master_host) = ("main".into(), host.into());
-    v1::AssignRequest { group, epoch, role: role.into(), master_host, master_port: port, config: None }
+    v1::AssignRequest { group, epoch, role: role.into(), master_host, master_port: port, config: None, lease_ms: 0 }
 }
 
 /// I2: when the answer is there, the promise is on disk; and a lower epoch is refused.

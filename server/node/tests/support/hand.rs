@@ -66,7 +66,7 @@ impl Hand {
         master_port: u32,
     ) -> Answer {
         let (group, master_host) = ("main".into(), "127.0.0.1".into());
-        let request = AssignRequest { group, epoch, role: role.into(), master_host, master_port, config };
+        let request = AssignRequest { group, epoch, role: role.into(), master_host, master_port, config, lease_ms: 0 };
         self.runtime.block_on(self.agent.assign(request)).map(tonic::Response::into_inner)
     }
 

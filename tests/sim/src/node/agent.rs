@@ -159,12 +159,13 @@ fn order_of(effect: &registry::Effect) -> Order {
         registry::Order::Configure { .. } => Order::Configure { group, epoch, config },
         registry::Order::Grant { .. } => unreachable!("the agent's own"),
         registry::Order::Promise => Order::Promise { group, epoch },
-        registry::Order::AssignMaster => {
-            Order::Assign { group, epoch, role: fence::Role::Master, config: Some(config) }
+        registry::Order::AssignMaster { lease } => {
+            let role = fence::Role::Master;
+            Order::Assign { group, epoch, role, config: Some(config), lease: Some(*lease) }
         }
         registry::Order::AssignReplica { master } => {
             let role = fence::Role::Replica(Address::new(master.host(), master.port()));
-            Order::Assign { group, epoch, role, config: Some(config) }
+            Order::Assign { group, epoch, role, config: Some(config), lease: None }
         }
         registry::Order::Pause { limit } => Order::Pause { group, epoch, timeout: *limit },
         registry::Order::Resume => Order::Resume { group, epoch },

@@ -418,6 +418,23 @@ fn an_async_master_stops_when_its_lease_does() {
     assert!(world.say(0, "set a 2").starts_with("-NOREPLICAS No sentinel has renewed the lease"));
 }
 
+/// I13: a master that is cut off before it hears its first grant has one lease from when it was made master.
+#[test]
+fn an_async_master_that_hears_no_grant_stops() {
+    let mut world = World::quorum(3, config(1, 0, 3));
+    world.freeze(&[1, 2]);
+    let (role, lease) = (Role::Master, Some(Duration::from_millis(1000)));
+    let order = Order::Assign { group: "main".into(), epoch: Epoch(2), role, config: None, lease };
+    assert_eq!(world.order(0, order).refused, None);
+    world.now.mono += Duration::from_millis(949);
+    assert_eq!(world.say(0, "set a 1"), "+OK");
+    world.now.mono += Duration::from_millis(1);
+    assert!(world.say(0, "set a 2").starts_with("-NOREPLICAS No sentinel has renewed the lease"));
+    world.grant(2, 1000);
+    world.pass(Duration::from_millis(100));
+    assert_eq!(world.say(0, "set a 3"), "+OK", "the lease has come");
+}
+
 /// I10: a node that may have lost what it acknowledged says so, is no master of the same epoch again, and is sure once it has caught up.
 #[test]
 fn a_restarted_node_is_unsure_until_it_has_caught_up() {
@@ -501,7 +518,7 @@ fn a_node_counts_when_its_epoch_is_on_disk() {
         let role = Role::Replica(Address::new("m", port(0)));
         Event::Control(Control {
             ticket,
-            order: Order::Assign { group: "main".into(), epoch: Epoch(2), role, config: None },
+            order: Order::Assign { group: "main".into(), epoch: Epoch(2), role, config: None, lease: None },
         })
     };
     assert_eq!(world.assign_with(0, 2, Role::Master, None).refused, None);
