@@ -85,6 +85,8 @@ pub struct World {
     pub(crate) registry: Registry,
     /// How many calls of each client were looked at.
     calls_seen: Vec<usize>,
+    /// The master's address as its clients have it from elsewhere: sentinels that have lost their majority tell it to nobody (I14).
+    heard: Option<usize>,
     /// From when on the group is at rest for good.
     rest: Time,
     breach: Option<Breach>,
@@ -139,6 +141,7 @@ impl World {
             applied: 1,
             registry,
             calls_seen,
+            heard: None,
             rest: Time(u64::MAX),
             breach: None,
         }
@@ -192,6 +195,8 @@ impl World {
             world.clients.iter().map(|client| client.written).sum::<u64>() > before
         })?;
         if self.plan.control_lost {
+            // An operator's failover may have begun meanwhile; in the middle of one nobody stands in for the sentinels.
+            self.until("the group is at rest once more", HEALING, |world| world.unrest().is_none())?;
             self.without_control()?;
         }
         self.rest = self.queue.now();
@@ -217,10 +222,12 @@ impl World {
         for at in lost {
             self.sentinels[*at].die(&mut Around { queue: &mut self.queue, net: &mut self.net }, false);
         }
+        self.heard = self.registry.group(&group_name()).map(|group| node::place(&group.master));
         self.go_on(ALONE)?;
         let written: u64 = self.clients.iter().map(|client| client.written).sum();
         self.go_on(AFTER)?;
         let after: u64 = self.clients.iter().map(|client| client.written).sum();
+        self.heard = None;
         control::judge(before == epoch(self), after - written)?;
         for at in lost {
             self.start(Host::Sentinel(*at));
@@ -475,7 +482,7 @@ impl World {
         let asked = &self.sentinels[sentinel];
         let stands = asked.stopped_until.is_some_and(|until| until > self.queue.now());
         if !self.net.is_cut(here, there) && !self.net.is_cut(there, here) && !stands {
-            let (wish, master) = (self.clients[client].wish(), asked.master());
+            let (wish, master) = (self.clients[client].wish(), asked.master().or(self.heard));
             let at = self.queue.now().plus_us(2 * self.net.weather.delay + self.net.weather.jitter);
             self.queue.push(at, Event::Told { client, wish, master });
         }
