@@ -217,6 +217,7 @@ impl Core {
             DiskDone::AppendFailed(error) => self.append_failed(error),
             DiskDone::AppendRecovered => {
                 self.standing.aof_failing = None;
+                self.persistence.log.writable_again();
                 self.note(Level::Warning, "AOF write error looks solved, Redis can write again.");
             }
             DiskDone::Sealed { pass, raw, payload } => self.pass_sealed(pass, raw, &payload),

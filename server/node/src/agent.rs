@@ -35,6 +35,8 @@ pub use vitals::Vitals;
 
 /// The longest that an order waits for the engine, beyond the time that the order itself may take.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(10);
+/// What the disk did not take is tried again after this.
+const KEEP_AGAIN: Duration = Duration::from_secs(1);
 /// The shortest heartbeat period; a smaller wish is raised to it.
 const PERIOD_MIN: Duration = Duration::from_millis(10);
 /// The heartbeat period of a request that names none.
@@ -103,8 +105,16 @@ impl Agent {
     pub fn keep(&self, keep: Keep) {
         let shared = Arc::clone(&self.shared);
         self.runtime.spawn(async move {
-            if let Err(error) = shared.keep(&keep) {
-                tracing::error!("The state file could not be written: {error}");
+            let mut failed = false;
+            // Until it is written, or something newer is, this node counts as no copy.
+            while let Err(error) = shared.keep(&keep) {
+                if !std::mem::replace(&mut failed, true) {
+                    tracing::error!("The state file could not be written: {error}");
+                }
+                tokio::time::sleep(KEEP_AGAIN).await;
+            }
+            if failed {
+                tracing::warn!("The state file could be written again");
             }
         });
     }

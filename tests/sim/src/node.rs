@@ -111,6 +111,8 @@ struct Process {
     calls: BTreeMap<Ticket, (Call, Epoch)>,
     tickets: u64,
     keeping: VecDeque<Keeping>,
+    /// What the full disk did not take: the agent tries again.
+    unkept: Option<Keep>,
     /// The revision of the state file, as this process counts.
     revision: u64,
     lease: Arc<Mutex<Lease>>,
@@ -298,6 +300,7 @@ impl Node {
             calls: BTreeMap::new(),
             tickets: 0,
             keeping: VecDeque::new(),
+            unkept: None,
             revision: 0,
             lease,
             refreshed_at: Duration::ZERO,

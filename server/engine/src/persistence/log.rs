@@ -124,6 +124,13 @@ impl Log {
         }
     }
 
+    /// The disk takes writes again: a log that is not whole tries at once what failed for the lack of it.
+    pub fn writable_again(&mut self) {
+        if !self.is_whole() {
+            self.failures = self.failures.min(FAILURES_ALLOWED - 1);
+        }
+    }
+
     fn limited(&self, now: Duration, in_group: bool) -> bool {
         let Some(doublings) = self.failures.checked_sub(FAILURES_ALLOWED) else { return false };
         let most = if in_group && !self.is_whole() { RETRY_WHOLE } else { RETRY_MOST };

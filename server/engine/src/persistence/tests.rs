@@ -362,6 +362,24 @@ fn a_node_of_a_group_soon_tries_again_to_begin_its_log() {
     }
 }
 
+/// The disk has room again: the log that never began does not wait until it has rested.
+#[test]
+fn a_disk_that_recovers_is_tried_at_once() {
+    let mut disk = Disk::with(&[("appendonly", "yes")]);
+    for _ in 0..3 {
+        disk.wait_ms(100);
+        disk.finish(no_space());
+    }
+    disk.wait_ms(200);
+    assert!(disk.plan.is_none(), "it rests");
+    disk.done(DiskDone::AppendRecovered);
+    disk.wait_ms(200);
+    assert!(disk.plan.is_some());
+    disk.finish(no_space());
+    disk.wait_ms(200);
+    assert!(disk.plan.is_none(), "it was not the disk: it rests again");
+}
+
 #[test]
 fn with_always_replies_wait_for_the_disk() {
     let mut disk = Disk::with(&[("appendonly", "yes"), ("appendfsync", "always")]);

@@ -48,23 +48,25 @@ struct Node {
     vitals: Arc<Vitals>,
 }
 
-fn node(secret: &str) -> Node {
-    let dir = tempfile::tempdir().expect("a directory");
-    let (state, _) = StateFile::open(dir.path(), &"a".repeat(40)).expect("a new file");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("bound").port();
-    let fence = Fence::boot("main", Durable::default(), Epoch(0));
-    let vitals = Arc::new(Vitals::new(clock, facts(&fence)));
-    let (orders, engine) = std::sync::mpsc::channel::<Mail>();
-    let lease = Arc::new(Mutex::new(Lease::new(1)));
-    let settings = Settings {
-        listeners: vec![listener],
+fn settings(dir: &std::path::Path, secret: &str, vitals: &Arc<Vitals>) -> Settings {
+    let (state, _) = StateFile::open(dir, &"a".repeat(40)).expect("a new file");
+    Settings {
+        listeners: vec![TcpListener::bind("127.0.0.1:0").expect("a free port")],
         secret: secret.into(),
         run_id: "b".repeat(40),
         state,
-        vitals: Arc::clone(&vitals),
-        lease,
-    };
+        vitals: Arc::clone(vitals),
+        lease: Arc::new(Mutex::new(Lease::new(1))),
+    }
+}
+
+fn node(secret: &str) -> Node {
+    let dir = tempfile::tempdir().expect("a directory");
+    let fence = Fence::boot("main", Durable::default(), Epoch(0));
+    let vitals = Arc::new(Vitals::new(clock, facts(&fence)));
+    let (orders, engine) = std::sync::mpsc::channel::<Mail>();
+    let settings = settings(dir.path(), secret, &vitals);
+    let port = settings.listeners[0].local_addr().expect("bound").port();
     let agent = Agent::start(settings, move |mail| orders.send(mail).expect("the stand-in runs")).expect("started");
     let seen = Arc::clone(&vitals);
     std::thread::spawn(move || stand_in(fence, &engine, &agent, &seen));
@@ -124,6 +126,26 @@ async fn a_promise_is_durable_before_its_answer() {
     );
     let (kept, _) = StateFile::open(&node.path, "unused").expect("the file");
     assert_eq!(kept.kept().told, Some(Role::Replica(Address::new("10.0.0.1", 7001))));
+}
+
+/// What changed beside any order is remembered once the disk takes it, though nobody asks again.
+#[test]
+fn what_the_disk_refused_is_tried_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let fence = Fence::boot("main", Durable::default(), Epoch(0));
+    let (post, mail) = std::sync::mpsc::channel::<Mail>();
+    let settings = settings(dir.path(), "", &Arc::new(Vitals::new(clock, facts(&fence))));
+    let agent = Agent::start(settings, move |mail| post.send(mail).expect("the test listens")).expect("started");
+    let obstacle = dir.path().join("quorate-node.state.tmp");
+    std::fs::create_dir(&obstacle).expect("made");
+    let durable = Durable { promised: Epoch(7), ..Durable::default() };
+    agent.keep(Keep { revision: 3, durable: durable.clone() });
+    assert!(mail.recv_timeout(Duration::from_millis(200)).is_err(), "nothing was written");
+    std::fs::remove_dir(&obstacle).expect("removed");
+    let kept = mail.recv_timeout(Duration::from_secs(30)).expect("it is tried again");
+    assert!(matches!(kept, Mail::Kept(3)), "{kept:?}");
+    let (state, _) = StateFile::open(dir.path(), "unused").expect("the file");
+    assert_eq!(*state.kept(), durable);
 }
 
 #[tokio::test]

@@ -95,6 +95,13 @@ impl Node {
     pub fn state_kept(&mut self, around: &mut Around<'_>) {
         let Some(process) = &mut self.process else { return };
         let Some(Keeping { keep, waits }) = process.keeping.pop_front() else { return };
+        if keep.revision > process.revision && self.storage.is_full {
+            match waits {
+                Some((call, _)) => self.answer(around, call, Err(refused_by_disk())),
+                None => process.unkept = Some(keep),
+            }
+            return self.keep_next(around.queue);
+        }
         if keep.revision > process.revision {
             process.revision = keep.revision;
             self.keep(&keep.durable);
@@ -133,6 +140,9 @@ impl Node {
     /// The agent's heartbeat, to all who listen.
     pub fn beat(&mut self, around: &mut Around<'_>) {
         self.send_beats(around);
+        if let Some(keep) = self.process.as_mut().and_then(|process| process.unkept.take()) {
+            self.remember(around.queue, Keeping { keep, waits: None });
+        }
         if let Some(process) = &self.process {
             let event = Event::AgentBeat { node: self.place, life: process.life };
             around.queue.push(around.queue.now().plus(self.beat), event);
@@ -149,6 +159,10 @@ impl Node {
             around.net.send(around.queue, stream, End::Listener, Piece::Beat(facts));
         }
     }
+}
+
+fn refused_by_disk() -> Failure {
+    Failure::Error("the promise could not be kept".to_owned())
 }
 
 /// The order as the agent hands it on.
