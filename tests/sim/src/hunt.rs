@@ -45,6 +45,7 @@ pub const ALL: &[Quarry] = &[
     control(control::Fault::I4Greatest, laggards),
     control(control::Fault::I8Wait, long_leases),
     control(control::Fault::I8NewLeader, new_leaders),
+    control(control::Fault::I8Unconfirmed, old_leaders),
     control(control::Fault::I9Settle, changes),
     control(control::Fault::I9Joint, joint),
     control(control::Fault::I10Count, amnesia),
@@ -55,6 +56,7 @@ pub const ALL: &[Quarry] = &[
     data(data::Fault::I5Barrier, slow_disks),
     data(data::Fault::I6Reads, failovers),
     data(data::Fault::I7Lease, cut_masters),
+    data(data::Fault::I7Early, stopped_turns),
     data(data::Fault::I8Arrival, stopped_masters),
     data(data::Fault::I9Force, changes),
     data(data::Fault::I10Tail, tails),
@@ -63,10 +65,6 @@ pub const ALL: &[Quarry] = &[
     data(data::Fault::I12Diverged, failovers),
     data(data::Fault::I13GoesOn, async_cut),
 ];
-
-/// Switches that no seed has shown yet: what they break needs several rare things in one tenth of a second. Hunted by hand.
-pub const ELUSIVE: &[Quarry] =
-    &[control(control::Fault::I8Unconfirmed, old_leaders), data(data::Fault::I7Early, stopped_turns)];
 
 /// The first of so many seeds, and its breach, that shows what is broken. That a group does not come to rest is no proof.
 pub fn hunt(quarry: &Quarry, from: u64, most: u64) -> Option<(u64, Breach)> {
@@ -146,12 +144,18 @@ fn new_leaders(plan: &mut Plan) {
 fn old_leaders(plan: &mut Plan) {
     long_leases(plan);
     (plan.cut_leader, plan.patience_us) = (Some(true), (30_000, 60_000));
+    // A leader that is cut off leads for some tenths of a second: a successor waits for a lease, and a tenth of it is what it has more.
+    plan.down_after = Duration::from_millis(500);
 }
 
+/// A master that stands still between the beginning of a turn and its work, until another one has written.
 fn stopped_turns(plan: &mut Plan) {
-    group(plan, &[Mishap::StopTurns, Mishap::StopTurns, Mishap::Force]);
+    group(plan, &[Mishap::CutMaster]);
+    (plan.stands_in_turn, plan.cut_leader) = (true, Some(false));
     // Who asks while the process stands, and after another one wrote, has rested until then.
-    (plan.down_after, plan.readers, plan.reader_rest_us) = (Duration::from_millis(300), 2, 1_500_000);
+    (plan.down_after, plan.clients, plan.readers) = (Duration::from_millis(300), 6, 3);
+    (plan.reader_rest_us, plan.pace_us) = (1_500_000, 2_500_000);
+    plan.chaos = Duration::from_secs(12);
 }
 
 fn stopped_masters(plan: &mut Plan) {

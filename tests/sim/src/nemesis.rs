@@ -366,15 +366,16 @@ impl World {
         let Some(group) = self.registry.group(&group_name()) else { return };
         let (master, epoch, lease_us) = (place(&group.master), group.epoch, group.lease_ms * 1000);
         let leader = self.leader();
-        let wanted = self.plan.cut_leader;
+        let (wanted, always_in_turn) = (self.plan.cut_leader, self.plan.stands_in_turn);
         let rng = &mut self.nemesis.rng;
         let with_leader = wanted.unwrap_or(rng.u8(..3) == 0);
         let clients: Vec<bool> = (0..self.plan.clients).map(|at| at == 0 || rng.bool()).collect();
-        let stands = (rng.u8(..4) == 0).then(|| rng.u64(100_000..2_500_000));
+        let stands = (always_in_turn || rng.u8(..4) == 0).then(|| rng.u64(100_000..2_500_000));
+        let in_turn = stands.is_some() && (always_in_turn || rng.bool());
         let forced = (wanted.is_some() || rng.bool()).then(|| rng.u64(1000..400_000));
         let length = rng.u64(lease_us..lease_us * 3 + 3_000_000);
         // What was sent to a process that stands waits for it: it stands before it is cut off.
-        let after = if stands.is_some() { rng.u64(..300_000) } else { 0 };
+        let after = if stands.is_some() && !in_turn { rng.u64(..300_000) } else { 0 };
         let is_inside = |host: Host| match host {
             Host::Node(at) => at == master,
             Host::Client(at) => clients[at],
@@ -384,7 +385,11 @@ impl World {
         let now = self.queue.now();
         self.queue.push(now.plus_us(after), Event::Cut(paths.clone()));
         if let Some(stands) = stands {
-            self.nodes[master].stopped_until = Some(now.plus_us(stands));
+            let (node, until) = (&mut self.nodes[master], Some(now.plus_us(stands)));
+            match in_turn {
+                true => node.stands_in_turn_until = until,
+                false => node.stopped_until = until,
+            }
         }
         if let Some(forced) = forced {
             // Whoever leads by then; and again, for a leader that is new has seen little.

@@ -145,6 +145,8 @@ pub struct Node {
     /// The name under which it has its data, as of its last start.
     name: Option<NodeId>,
     holding: Option<Holding>,
+    /// The next turn is stopped as soon as it has begun, until then.
+    pub stands_in_turn_until: Option<Time>,
     /// A turn was stopped half way, and went on then.
     pub half_way_until: Time,
     /// What this life brought forth and somebody wants to know.
@@ -210,6 +212,7 @@ impl Node {
             process: None,
             name: None,
             holding: None,
+            stands_in_turn_until: None,
             half_way_until: Time(0),
             news: Vec::new(),
         }
@@ -248,7 +251,7 @@ impl Node {
     pub fn start(&mut self, around: &mut Around<'_>) {
         let now = around.queue.now();
         self.lives += 1;
-        self.stopped_until = None;
+        (self.stopped_until, self.stands_in_turn_until) = (None, None);
         let clock = Clock::starting(now, self.rate);
         show(Duration::ZERO);
         let mut engine = Engine::new(self.config.clone(), host(), self.rng.fork());
@@ -326,7 +329,7 @@ impl Node {
             self.storage.disk.lose_power(&mut self.rng);
             self.boot = self.rng.u128(..);
         }
-        self.stopped_until = None;
+        (self.stopped_until, self.stands_in_turn_until) = (None, None);
         around.net.died(around.queue, Host::Node(self.place), with_power);
     }
 

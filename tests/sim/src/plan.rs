@@ -127,6 +127,8 @@ pub struct Plan {
     pub reader_rest_us: u64,
     /// Whether a master that is cut off has the leader on its side, and is gone on without; `None`: as it comes.
     pub cut_leader: Option<bool>,
+    /// A master that is cut off stands still between the beginning of a turn and its work; else it may do so by chance.
+    pub stands_in_turn: bool,
     /// How long a client waits for a reply: at least, and at most, in microseconds.
     pub patience_us: (u64, u64),
     /// What the group promises at first.
@@ -182,6 +184,7 @@ impl Plan {
             reader_patience_us: 1_500_000,
             reader_rest_us: 50_000,
             cut_leader: None,
+            stands_in_turn: false,
             patience_us: (300_000, 1_500_000),
             durability,
             ack: if appendonly && rng.bool() { Ack::Fsync } else { Ack::Receipt },

@@ -8,7 +8,7 @@ use super::{Around, Holding, Keeping, LinkNews, Mail, News, Node, REFRESH, Stage
 use crate::disk::Crashed;
 use crate::net::{End, Piece};
 use crate::queue::Queue;
-use crate::time::show;
+use crate::time::{Time, show};
 
 impl Node {
     /// The loop goes on: with a new turn, or with the rest of one in which the process was stopped.
@@ -24,6 +24,9 @@ impl Node {
         if matches!(process.stage, Stage::Idle) {
             process.engine.begin(wall_and(now, clock));
             process.stage = Stage::Begun;
+            if let Some(until) = self.stands_in_turn_until.take().filter(|until| *until > now) {
+                return self.stand(around.queue, until);
+            }
             if self.is_stopped_here(around.queue) {
                 return;
             }
@@ -58,9 +61,14 @@ impl Node {
             return false;
         }
         let until = queue.now().plus_us(self.rng.u64(1000..2_500_000));
+        self.stand(queue, until);
+        true
+    }
+
+    /// The process stands still where it is.
+    fn stand(&mut self, queue: &mut Queue, until: Time) {
         (self.stopped_until, self.half_way_until) = (Some(until), until);
         self.wake(queue, until);
-        true
     }
 
     fn feed(&mut self, clock: Duration) {
