@@ -103,20 +103,7 @@ impl Agent {
 
     /// Makes durable what changed beside any order.
     pub fn keep(&self, keep: Keep) {
-        let shared = Arc::clone(&self.shared);
-        self.runtime.spawn(async move {
-            let mut failed = false;
-            // Until it is written, or something newer is, this node counts as no copy.
-            while let Err(error) = shared.keep(&keep) {
-                if !std::mem::replace(&mut failed, true) {
-                    tracing::error!("The state file could not be written: {error}");
-                }
-                tokio::time::sleep(KEEP_AGAIN).await;
-            }
-            if failed {
-                tracing::warn!("The state file could be written again");
-            }
-        });
+        self.runtime.spawn(Arc::clone(&self.shared).keep_in_the_end(keep));
     }
 
     /// The engine has answered.
@@ -174,8 +161,14 @@ impl Shared {
         }
     }
 
+    /// Gives an order. A task of its own sees it through: what the engine did has to be remembered though the caller hangs up.
+    async fn order(self: &Arc<Self>, order: Order, may_take: Duration) -> Result<Response<v1::NodeReport>, Status> {
+        let obeying = tokio::spawn(Arc::clone(self).obey(order, may_take));
+        obeying.await.unwrap_or_else(|ended| Err(Status::internal(format!("the agent is ending: {ended}"))))
+    }
+
     /// Asks the engine, waits for its answer, and makes what it changed durable.
-    async fn order(&self, order: Order, may_take: Duration) -> Result<Response<v1::NodeReport>, Status> {
+    async fn obey(self: Arc<Self>, order: Order, may_take: Duration) -> Result<Response<v1::NodeReport>, Status> {
         let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
         let (answer, answered) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket, answer);
@@ -192,10 +185,28 @@ impl Shared {
             Some(later @ Denied::Loading) => return Err(Status::unavailable(later.to_string())),
             Some(refused) => return Err(Status::failed_precondition(refused.to_string())),
         }
-        if let Some(keep) = &report.durable {
-            self.keep(keep).map_err(|error| Status::internal(format!("the promise could not be kept: {error}")))?;
+        if let Some(keep) = report.durable
+            && let Err(error) = self.keep(&keep)
+        {
+            // Whoever asks next sees that the engine obeyed, and gives no order again.
+            tokio::spawn(Arc::clone(&self).keep_in_the_end(keep));
+            return Err(Status::internal(format!("the promise could not be kept: {error}")));
         }
         Ok(Response::new(self.message(&report.facts, None, 0)))
+    }
+
+    /// Until it is written, or something newer is, this node counts as no copy.
+    async fn keep_in_the_end(self: Arc<Self>, keep: Keep) {
+        let mut failed = false;
+        while let Err(error) = self.keep(&keep) {
+            if !std::mem::replace(&mut failed, true) {
+                tracing::error!("The state file could not be written: {error}");
+            }
+            tokio::time::sleep(KEEP_AGAIN).await;
+        }
+        if failed {
+            tracing::warn!("The state file could be written again");
+        }
     }
 
     /// A millisecond on a thread that has nothing else to do; the engine's goes on, and hears of it.

@@ -146,6 +146,7 @@ impl World {
                     let host = hosts[self.nemesis.rng.usize(..hosts.len())];
                     self.net.break_one(&mut self.queue, host);
                 }
+                self.slander();
             }
             Mishap::Weather => {
                 let rng = &mut self.nemesis.rng;
@@ -398,6 +399,13 @@ impl World {
             }
         }
         self.queue.push(now.plus_us(after + length), Event::Restore(Restore::Paths(paths)));
+    }
+
+    /// A sentinel takes the leader for gone, and it is not.
+    fn slander(&mut self) {
+        let Some(who) = self.leader().and_then(|leader| self.sentinels[leader].raft_id) else { return };
+        let to = self.nemesis.rng.usize(..self.sentinels.len());
+        self.queue.push(self.queue.now(), Event::Gone { who, to });
     }
 
     /// The operator waits no longer for the master of this epoch, unless the bad time is over.

@@ -124,6 +124,13 @@ pub enum Event {
         /// Which load: a later one makes an earlier one void.
         number: u64,
     },
+    /// A sentinel takes another one's process for gone: its connections broke, and new ones are refused.
+    Gone {
+        /// Who is gone.
+        who: RaftId,
+        /// Who hears of it.
+        to: usize,
+    },
     /// Raft's tick at a sentinel.
     RaftTick {
         /// Which sentinel.

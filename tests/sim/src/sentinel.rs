@@ -245,7 +245,28 @@ impl Sentinel {
         if self.process.take().is_some() {
             self.stopped_until = None;
             around.net.died(around.queue, Host::Sentinel(self.place), with_power);
+            if !with_power {
+                self.tell_of_death(around);
+            }
         }
+    }
+
+    /// The kernel resets a dead process's connections and refuses new ones: its peers need not wait for silence.
+    fn tell_of_death(&self, around: &mut Around<'_>) {
+        let Some(who) = self.raft_id else { return };
+        for to in (0..self.watchers).filter(|to| *to != self.place) {
+            let heard = around.net.post(around.queue.now(), Host::Sentinel(self.place), Host::Sentinel(to)).next();
+            if let Some(at) = heard {
+                around.queue.push(at, Event::Gone { who, to });
+            }
+        }
+    }
+
+    /// Another one is gone, as it seems from here.
+    pub fn peer_gone(&mut self, around: &mut Around<'_>, who: RaftId) {
+        let Some(process) = self.process.as_mut() else { return };
+        process.raft.peer_gone(who);
+        self.pump(around);
     }
 
     /// Raft's time passes.

@@ -347,7 +347,7 @@ impl World {
         let of_node = |node: usize| self.nodes[node].stopped_until;
         let of_sentinel = |sentinel: usize| self.sentinels[sentinel].stopped_until;
         let until = match event {
-            Event::Raft { to, .. } | Event::Sights { to, .. } => of_sentinel(*to),
+            Event::Raft { to, .. } | Event::Sights { to, .. } | Event::Gone { to, .. } => of_sentinel(*to),
             Event::Answer { call, .. } | Event::CallTimeout(call) => of_sentinel(call.sentinel),
             Event::RaftTick { sentinel, .. } | Event::Look { sentinel, .. } => of_sentinel(*sentinel),
             Event::Order { to, .. } => of_node(*to),
@@ -384,6 +384,7 @@ impl World {
             Event::Arrived { stream, end, piece } => return self.arrived(stream, end, piece),
             Event::Raft { from, to, id, bytes } => sentinels[to].raft_message(around, from, id, &bytes),
             Event::Sights { from, to, sights } => sentinels[to].reported(around, from, sights),
+            Event::Gone { who, to } => sentinels[to].peer_gone(around, who),
             Event::Order { call, to, effect } => {
                 nodes[to].ordered(around, call, &effect);
                 return Some(to);
@@ -657,6 +658,7 @@ fn mark_of(event: &Event) -> (u64, u64) {
         Event::Nemesis => (21, 0),
         Event::Operator(_) => (23, 0),
         Event::Cut(_) => (24, 0),
+        Event::Gone { who, to } => (25, who.0 << 8 ^ *to as u64),
         Event::Restore(_) => (22, 0),
     }
 }

@@ -148,6 +148,26 @@ fn what_the_disk_refused_is_tried_again() {
     assert_eq!(*state.kept(), durable);
 }
 
+/// An order that the disk refused is one that the engine obeyed: nobody gives it again, and it is remembered later.
+#[tokio::test]
+async fn what_was_obeyed_is_remembered_later() {
+    let node = node("");
+    let mut client = connect(node.port).await;
+    let obstacle = node.path.join("quorate-node.state.tmp");
+    std::fs::create_dir(&obstacle).expect("made");
+    assert_eq!(client.promise(promise(5)).await.expect_err("no disk").code(), Code::Internal);
+    std::fs::remove_dir(&obstacle).expect("removed");
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let (kept, _) = StateFile::open(&node.path, "unused").expect("the file");
+        if kept.kept().promised == Epoch(5) {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "it is tried again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
 async fn what_arrives_is_checked() {
     let node = node("");

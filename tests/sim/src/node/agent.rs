@@ -96,9 +96,9 @@ impl Node {
         let Some(process) = &mut self.process else { return };
         let Some(Keeping { keep, waits }) = process.keeping.pop_front() else { return };
         if keep.revision > process.revision && self.storage.is_full {
-            match waits {
-                Some((call, _)) => self.answer(around, call, Err(refused_by_disk())),
-                None => process.unkept = Some(keep),
+            process.unkept = Some(keep);
+            if let Some((call, _)) = waits {
+                self.answer(around, call, Err(refused_by_disk()));
             }
             return self.keep_next(around.queue);
         }
