@@ -28,6 +28,7 @@
 
 mod batch;
 mod config;
+pub mod faults;
 mod message;
 mod mirror;
 mod node;

@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod converged;
+pub mod discovery;
 pub mod establishment;
 pub mod histories;
 pub mod holdings;

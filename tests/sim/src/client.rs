@@ -182,11 +182,10 @@ impl Client {
     }
 
     /// A sentinel has answered.
-    pub fn told(&mut self, around: &mut Around<'_>, master: Option<usize>) {
+    pub fn told(&mut self, around: &mut Around<'_>, master: usize) {
         if !matches!(self.state, State::Asking) {
             return;
         }
-        let Some(master) = master else { return };
         self.master = Some(master);
         let stream = around.net.dial(around.queue, self.host(), Host::Node(master), Service::Resp);
         (self.stream, self.is_connected, self.state) = (Some(stream), false, State::Dialing);

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use quorate_consensus::faults as raft;
 use quorate_registry::faults as control;
 use quorate_registry::{Ack, Durability};
 use quorate_replication::faults as data;
@@ -18,6 +19,19 @@ pub struct Broken {
     pub data: Option<data::Fault>,
     /// In the sentinels.
     pub control: Option<control::Fault>,
+    /// In their Raft.
+    pub raft: Option<raft::Fault>,
+}
+
+const WHOLE: Broken = Broken { data: None, control: None, raft: None };
+
+impl Broken {
+    /// Breaks this thread's rooms, or mends them.
+    fn arm(self) {
+        data::arm(self.data);
+        control::arm(self.control);
+        raft::arm(self.raft);
+    }
 }
 
 /// A switch, and how it is hunted.
@@ -30,11 +44,11 @@ pub struct Quarry {
 }
 
 const fn control(fault: control::Fault, adapt: fn(&mut Plan)) -> Quarry {
-    Quarry { broken: Broken { data: None, control: Some(fault) }, adapt }
+    Quarry { broken: Broken { control: Some(fault), ..WHOLE }, adapt }
 }
 
 const fn data(fault: data::Fault, adapt: fn(&mut Plan)) -> Quarry {
-    Quarry { broken: Broken { data: Some(fault), control: None }, adapt }
+    Quarry { broken: Broken { data: Some(fault), ..WHOLE }, adapt }
 }
 
 /// Every switch but `I2Stream`: a node that promised takes no writes and has dropped its links, and whoever is assigned follows the new master's
@@ -64,30 +78,27 @@ pub const ALL: &[Quarry] = &[
     data(data::Fault::I11Restart, failovers),
     data(data::Fault::I12Diverged, failovers),
     data(data::Fault::I13GoesOn, async_cut),
+    Quarry { broken: Broken { raft: Some(raft::Fault::I14Memory), ..WHOLE }, adapt: forgotten },
 ];
 
 /// The first of so many seeds, and its breach, that shows what is broken. That a group does not come to rest is no proof.
 pub fn hunt(quarry: &Quarry, from: u64, most: u64) -> Option<(u64, Breach)> {
-    data::arm(quarry.broken.data);
-    control::arm(quarry.broken.control);
+    quarry.broken.arm();
     let caught = (from..from + most).find_map(|seed| {
         let report = World::new(seed, false, quarry.adapt).run();
         Some((seed, report.breach.filter(Breach::is_unsafe)?))
     });
-    data::arm(None);
-    control::arm(None);
+    WHOLE.arm();
     caught
 }
 
 /// One seed of a quarry, broken or whole, for whoever wants to look.
 pub fn replay(quarry: &Quarry, seed: u64, broken: bool) -> Option<Breach> {
     if broken {
-        data::arm(quarry.broken.data);
-        control::arm(quarry.broken.control);
+        quarry.broken.arm();
     }
     let report = World::new(seed, true, quarry.adapt).run();
-    data::arm(None);
-    control::arm(None);
+    WHOLE.arm();
     report.breach
 }
 
@@ -193,6 +204,12 @@ fn tails(plan: &mut Plan) {
 fn reborn(plan: &mut Plan) {
     group(plan, &[Mishap::KillChosen, Mishap::CutMaster, Mishap::Force]);
     (plan.appendonly, plan.ack) = (false, Ack::Receipt);
+}
+
+/// A sentinel that is cut off with clients, while the others make another master.
+fn forgotten(plan: &mut Plan) {
+    group(plan, &[Mishap::CutMaster, Mishap::Halves]);
+    plan.cut_leader = Some(true);
 }
 
 fn async_cut(plan: &mut Plan) {

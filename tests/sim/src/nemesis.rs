@@ -239,8 +239,8 @@ impl World {
 
     /// The master more often than chance would have it: that is where it hurts.
     fn some_node(&mut self) -> usize {
-        let master = self.sentinels.iter().find_map(|sentinel| sentinel.master());
-        match master {
+        let published = self.registry.group(&group_name()).filter(|group| group.epoch > Epoch::default());
+        match published.map(|group| place(&group.master)) {
             Some(master) if self.nemesis.rng.bool() => master,
             _ => self.nemesis.rng.usize(..self.nodes.len()),
         }

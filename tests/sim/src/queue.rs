@@ -158,8 +158,10 @@ pub enum Event {
         client: usize,
         /// Its number of this wish.
         wish: u64,
-        /// The master's place, if the sentinel knows.
-        master: Option<usize>,
+        /// The mastership that it was told of.
+        epoch: Epoch,
+        /// The master's place.
+        master: usize,
     },
     /// The nemesis acts.
     Nemesis,

@@ -1,10 +1,12 @@
 //! A sentinel: the real registry, steering and Raft, and a thin model of the shell around them (`sentinel/`): its driver, its office, its probes.
 
 mod keeper;
+mod questions;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use questions::Question;
 use quorate_consensus as consensus;
 use quorate_consensus::{
     Apply, Batch, Config, Elections, Index, Limits, Outcome as BatchOutcome, Outgoing, RaftId, Recovered, Timing,
@@ -71,6 +73,7 @@ struct Process {
     reign: Option<Reign>,
     watchers: BTreeMap<NodeKey, Watcher>,
     proposals: BTreeMap<consensus::Ticket, Option<GroupName>>,
+    questions: BTreeMap<consensus::Ticket, Question>,
     tickets: u64,
     calls: u64,
     looked_at: Duration,
@@ -178,14 +181,6 @@ impl Sentinel {
         !process.registry.leaving.is_empty() || !members.outgoing.is_empty() || members.voters.len() != registered
     }
 
-    /// The published master, as this sentinel tells a client: nothing while it knows no leader (I14).
-    pub fn master(&self) -> Option<usize> {
-        let process = self.process.as_ref()?;
-        process.raft.status().leader?;
-        let group = process.registry.group(&group_name())?;
-        (group.epoch > registry::Epoch::default()).then(|| place(&group.master))
-    }
-
     /// It is a member from now on: with a founder's disk, or with an empty one.
     pub fn admit(&mut self, raft_id: RaftId, disk: RaftDisk) {
         assert!(self.process.is_none(), "only a machine that is off gets another disk");
@@ -229,6 +224,7 @@ impl Sentinel {
             reign: None,
             watchers: BTreeMap::new(),
             proposals: BTreeMap::new(),
+            questions: BTreeMap::new(),
             tickets: 0,
             calls: 0,
             looked_at: Duration::ZERO,
@@ -343,12 +339,15 @@ impl Sentinel {
             }
             Apply::Members { .. } => {}
             Apply::Read { ticket } => {
+                self.confirmed(around, ticket);
+                let Some(process) = &mut self.process else { return };
                 let waits = process.reign.as_mut().and_then(|reign| reign.unconfirmed.remove(&ticket));
                 if let Some((ticket, effect)) = waits {
                     self.run(around, ticket, effect);
                 }
             }
             Apply::Refused { ticket, .. } => {
+                process.questions.remove(&ticket);
                 let now = process.clock.read(around.queue.now());
                 if let Some(reign) = &mut process.reign
                     && let Some((ticket, _)) = reign.unconfirmed.remove(&ticket)

@@ -7,6 +7,7 @@ use quorate_registry::command::NodeSpec;
 use quorate_registry::steering::Failure;
 use quorate_registry::{Command, Durability, Entry, Registry, Settings, UnixMs};
 
+use crate::check::discovery::Discovery;
 use crate::check::establishment::Establishment;
 use crate::check::histories::{Rest, Terms};
 use crate::check::holdings::Holdings;
@@ -78,6 +79,7 @@ pub struct World {
     establishment: Establishment,
     voters: Voters,
     holdings: Holdings,
+    discovery: Discovery,
     pub(crate) cut_off: CutOff,
     pub(crate) terms: Terms,
     /// What was committed, as soon as any sentinel applied it.
@@ -136,6 +138,7 @@ impl World {
             establishment: Establishment::default(),
             voters: Voters::default(),
             holdings: Holdings::default(),
+            discovery: Discovery::default(),
             cut_off: CutOff::default(),
             terms: Terms::default(),
             applied: 1,
@@ -418,7 +421,10 @@ impl World {
                 sentinels[sentinel].look(around);
             }
             Event::Client { client, wish } => self.client(client, wish),
-            Event::Told { client, wish, master } if self.clients[client].wish() == wish => {
+            Event::Told { client, wish, epoch, master } if self.clients[client].wish() == wish => {
+                if let Err(breach) = self.discovery.told(client, wish, epoch) {
+                    self.breach.get_or_insert(breach);
+                }
                 self.clients[client].told(around, master);
             }
             Event::Nemesis => self.mishap(),
@@ -476,16 +482,20 @@ impl World {
         if self.clients[client].wish() != wish {
             return;
         }
-        let around = &mut Around { queue: &mut self.queue, net: &mut self.net };
-        let Some(sentinel) = self.clients[client].act(around) else { return };
-        // The question and its answer in one: both paths have to be there, and the sentinel.
+        let World { queue, net, clients, sentinels, discovery, .. } = self;
+        let around = &mut Around { queue, net };
+        let Some(sentinel) = clients[client].act(around) else { return };
+        let (wish, epoch) = (clients[client].wish(), self.registry.group(&group_name()).map(|group| group.epoch));
+        let epoch = epoch.unwrap_or_default();
+        if let Some(master) = self.heard {
+            return queue.push(queue.now(), Event::Told { client, wish, epoch, master });
+        }
         let (here, there) = (Host::Client(client), Host::Sentinel(sentinel));
-        let asked = &self.sentinels[sentinel];
-        let stands = asked.stopped_until.is_some_and(|until| until > self.queue.now());
-        if !self.net.is_cut(here, there) && !self.net.is_cut(there, here) && !stands {
-            let (wish, master) = (self.clients[client].wish(), asked.master().or(self.heard));
-            let at = self.queue.now().plus_us(2 * self.net.weather.delay + self.net.weather.jitter);
-            self.queue.push(at, Event::Told { client, wish, master });
+        let asked = &mut sentinels[sentinel];
+        let stands = asked.stopped_until.is_some_and(|until| until > around.queue.now());
+        if !around.net.is_cut(here, there) && !stands {
+            discovery.asked(client, wish, epoch);
+            asked.asked(around, client, wish);
         }
     }
 
@@ -654,7 +664,7 @@ fn mark_of(event: &Event) -> (u64, u64) {
         Event::RaftTick { sentinel, .. } => (17, *sentinel as u64),
         Event::Look { sentinel, .. } => (18, *sentinel as u64),
         Event::Client { client, wish } => (19, wish << 8 | *client as u64),
-        Event::Told { client, master, .. } => (20, (client << 8 | master.unwrap_or(255)) as u64),
+        Event::Told { client, master, .. } => (20, (client << 8 | master) as u64),
         Event::Nemesis => (21, 0),
         Event::Operator(_) => (23, 0),
         Event::Cut(_) => (24, 0),
