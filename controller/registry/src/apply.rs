@@ -267,9 +267,15 @@ impl Group {
             Command::NodeForgotten { node, .. } => self.forget(name, node, news),
             Command::NodeAdded { node, .. } => self.add(name, node, news),
             Command::NodeRemoved { node, .. } => self.remove(name, node, news),
-            Command::VotersChanged { epoch, change, .. } => self.change_voters(name, epoch, &change, news),
-            Command::VotersSettled { epoch, version, .. } => self.settle_voters(name, epoch, version, news),
-            Command::VotersTurnedBack { epoch, version, .. } => self.turn_back_voters(name, epoch, version, news),
+            Command::VotersChanged { epoch, change, supersedes, .. } => {
+                self.vote(name, epoch, "+voters-change", |group| group.change_voters(&change, supersedes), news)
+            }
+            Command::VotersSettled { epoch, version, .. } => {
+                self.vote(name, epoch, "+voters", |group| group.voting.settle(version), news)
+            }
+            Command::VotersTurnedBack { epoch, version, to, .. } => {
+                self.vote(name, epoch, "-voters-change", |group| group.turn_back_voters(version, to), news)
+            }
             Command::MasterDown { epoch, votes, .. } => self.down(name, epoch, votes, news),
             Command::MasterUp { epoch, .. } => {
                 self.expect_epoch(epoch)?;

@@ -106,6 +106,9 @@ pub enum Command {
         epoch: Epoch,
         /// What changes.
         change: Change,
+        /// The version of the change under way whose place this one takes: too few of its voters are there to settle it.
+        #[serde(default)]
+        supersedes: Option<u64>,
     },
     /// The master of the epoch adopted the config: it alone binds from here on.
     VotersSettled {
@@ -116,7 +119,7 @@ pub enum Command {
         /// The config's version.
         version: u64,
     },
-    /// The change under way is given up: the former config again, under a new version.
+    /// The change under way is given up: a former config again, under a new version.
     VotersTurnedBack {
         /// The group.
         group: GroupName,
@@ -124,6 +127,9 @@ pub enum Command {
         epoch: Epoch,
         /// The version that is given up.
         version: u64,
+        /// The version of the former config; the newest of those if it is not said.
+        #[serde(default)]
+        to: Option<u64>,
     },
     /// `quorum` sentinels agree that the master is down, and nothing can be done about it yet.
     MasterDown {

@@ -4,12 +4,17 @@
 //!              propose (one voter joins or leaves, or the terms change)
 //!   Settled ─────────────────────────────────────────────────────────────▶ Joint
 //!      ▲                                                                     │ │
-//!      └───── settle: the master holds everything acknowledged before on ────┘ │ ↺ turn back: the former config again,
-//!             the new config's copies, in the group's epoch (I9)               ┘   under a new version
+//!      └───── settle: the master holds everything acknowledged before on ────┘ │ ↺ turn back: a former config again,
+//!             the new config's copies, in the group's epoch (I9)               │   under a new version
+//!                                                                              ┘ ↺ supersede: one more step, when too few
+//!                                                                                  of the newest config's voters are there
 //! ```
 //! - R + W > |V|, always, so that of R voters that promised one holds every acknowledged write (I4).
-//! - While the change is joint, promises must satisfy R of *both* configs, and nothing stronger is published than both
-//!   give (I9). So a change is safe whoever crashes, whichever of the two the master had adopted.
+//! - While the change is joint, promises must satisfy R of *every* config that the master may act upon, and nothing stronger
+//!   is published than the weakest of them gives (I9). So a change is safe whoever crashes, whichever the master had adopted.
+//! - A config that was superseded or turned back binds on until a newer one is settled: the master covers with the newer one
+//!   whatever it acknowledged under those before, so a step may lead away from a config that nobody can settle any more,
+//!   since a voter is lost for good; it needs no more and binds no less than a change that was never interrupted (I9).
 //! - Voters are named by [`NodeId`]: a node that lost its directory comes back as nobody's voter (I10).
 //! - A config without voters is that of a group that has none yet, or of stock nodes, which can neither promise nor
 //!   withhold: it constrains nothing.
@@ -21,6 +26,9 @@ use serde::{Deserialize, Serialize};
 use crate::faults::{Fault, is_armed};
 use crate::names::NodeId;
 use crate::settings::{Ack, Durability, Settings};
+
+/// The most configs that bind at a time. At the bound a change under way can be settled or turned back only.
+pub const PARTS_MOST: usize = 16;
 
 /// The fewest copies that are worth the name: one survives the loss of the other.
 pub const COPIES_LEAST: u32 = 2;
@@ -70,6 +78,9 @@ pub enum ConfigError {
         /// Copies that are asked for.
         copies: u32,
     },
+    /// A bound was reached.
+    #[error("{PARTS_MOST} configs bind already: the change of the voters has to be settled, or turned back")]
+    TooManyParts,
     /// What the master reports is not the change that is under way.
     #[error("no change of the voters to version {0} is under way")]
     OtherVersion(u64),
@@ -169,18 +180,33 @@ impl VotingConfig {
     }
 }
 
-/// A group's config, and the one before it while the change is not over.
+/// A group's config, and those before it while the change is not over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Voting {
     /// One config.
     Settled(VotingConfig),
-    /// The master may act upon either.
+    /// The master may act upon any of these.
     Joint {
         /// What the master is told.
         config: VotingConfig,
-        /// What it was told before.
-        previous: VotingConfig,
+        /// What it was told before, newest first, none of which binds as another or as `config`; at least one.
+        #[serde(deserialize_with = "one_or_several")]
+        previous: Vec<VotingConfig>,
     },
+}
+
+/// Snapshots from before a change could be superseded hold one.
+fn one_or_several<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<VotingConfig>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Previous {
+        One(VotingConfig),
+        Several(Vec<VotingConfig>),
+    }
+    Ok(match Previous::deserialize(from)? {
+        Previous::One(config) => vec![config],
+        Previous::Several(configs) => configs,
+    })
 }
 
 impl Default for Voting {
@@ -199,19 +225,16 @@ impl Voting {
 
     /// Every config that a master may act upon.
     pub fn parts(&self) -> impl Iterator<Item = &VotingConfig> {
-        let (config, previous) = match self {
-            Voting::Settled(config) => (config, None),
-            Voting::Joint { config, previous } => (config, Some(previous)),
+        let (config, previous): (_, &[VotingConfig]) = match self {
+            Voting::Settled(config) => (config, &[]),
+            Voting::Joint { config, previous } => (config, previous),
         };
         std::iter::once(config).chain(previous)
     }
 
     /// What may be published: never stronger than what is in use (I9).
     pub fn published(&self) -> Durability {
-        match self {
-            Voting::Settled(config) => config.durability,
-            Voting::Joint { config, previous } => config.durability.min(previous.durability),
-        }
+        self.parts().map(|part| part.durability).min().expect("there is a newest config")
     }
 
     /// Some acknowledged write may be held by W voters and no more.
@@ -224,7 +247,7 @@ impl Voting {
         if is_armed(Fault::I4Promises) {
             return true;
         }
-        let parts = if is_armed(Fault::I9Joint) { 1 } else { 2 };
+        let parts = if is_armed(Fault::I9Joint) { 1 } else { PARTS_MOST };
         self.parts().take(parts).all(|part| part.is_satisfied(promised))
     }
 
@@ -246,17 +269,35 @@ impl Voting {
         self.parts().any(|part| part.voters.contains(id))
     }
 
-    /// Begins a change; `known` as many nodes as the group has, `None` when one of them can never vote.
+    /// Begins a change; `known` as many nodes as the group has, `None` when one of them can never vote. `supersedes`: the version
+    /// of the change under way whose place this one takes, `None` when none is under way.
     pub fn propose(
         &mut self,
         change: &Change,
+        supersedes: Option<u64>,
         settings: &Settings,
         known: Option<usize>,
     ) -> Result<&VotingConfig, ConfigError> {
-        let Voting::Settled(now) = self else { return Err(ConfigError::UnderWay) };
-        let config = now.changed(change, settings, known)?;
-        *self = match config.binds_as(now) || is_armed(Fault::I9Settle) {
-            false => Voting::Joint { config, previous: now.clone() },
+        match (&*self, supersedes) {
+            (Voting::Settled(_), None) => {}
+            (Voting::Joint { config, .. }, Some(version)) if config.version == version => {}
+            (Voting::Joint { .. }, None) => return Err(ConfigError::UnderWay),
+            (Voting::Joint { .. } | Voting::Settled(_), Some(version)) => {
+                return Err(ConfigError::OtherVersion(version));
+            }
+        }
+        let config = self.config().changed(change, settings, known)?;
+        self.tell(config)
+    }
+
+    /// The newest config gives way to this one. I9: whatever the master may have acted upon binds on; of two that bind alike one is enough.
+    fn tell(&mut self, config: VotingConfig) -> Result<&VotingConfig, ConfigError> {
+        let previous: Vec<VotingConfig> = self.parts().filter(|part| !part.binds_as(&config)).cloned().collect();
+        if previous.len() >= PARTS_MOST {
+            return Err(ConfigError::TooManyParts);
+        }
+        *self = match previous.is_empty() || is_armed(Fault::I9Settle) {
+            false => Voting::Joint { config, previous },
             true => Voting::Settled(config),
         };
         Ok(self.config())
@@ -271,13 +312,13 @@ impl Voting {
         Ok(self.config())
     }
 
-    /// Gives up the change that is under way: the former config again, as a new version, since the master may have adopted
-    /// the other meanwhile. Both parts stay binding until it has adopted this one.
-    pub fn turn_back(&mut self) -> Result<&VotingConfig, ConfigError> {
+    /// Gives up the change that is under way: the former config of version `to` again, as a new version, since the master may have
+    /// adopted the other meanwhile. All stay binding until it has adopted this one.
+    pub fn turn_back(&mut self, to: u64) -> Result<&VotingConfig, ConfigError> {
         let Voting::Joint { config, previous } = self else { return Err(ConfigError::Unchanged) };
-        let back = VotingConfig { version: config.version + 1, ..previous.clone() };
-        *self = Voting::Joint { config: back, previous: config.clone() };
-        Ok(self.config())
+        let back = previous.iter().find(|part| part.version == to).ok_or(ConfigError::OtherVersion(to))?;
+        let back = VotingConfig { version: config.version + 1, ..back.clone() };
+        self.tell(back)
     }
 
     /// Nobody holds any data: there is nothing to guard, and whoever voted is no more.
@@ -292,5 +333,126 @@ impl std::fmt::Display for VotingConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { version, durability, copies, voters, .. } = self;
         write!(f, "version {version} durability {} copies {copies} voters {}", durability.as_str(), voters.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u8) -> NodeId {
+        format!("{n:040}").parse().expect("40 digits")
+    }
+
+    fn ids(of: &[u8]) -> BTreeSet<NodeId> {
+        of.iter().map(|n| id(*n)).collect()
+    }
+
+    fn quorum() -> Settings {
+        Settings { durability: Durability::Quorum, ..Settings::default() }
+    }
+
+    fn settled(voters: &[u8], copies: u32) -> Voting {
+        let config = VotingConfig {
+            version: 1,
+            durability: Durability::Quorum,
+            copies,
+            voters: ids(voters),
+            ..VotingConfig::default()
+        };
+        Voting::Settled(config)
+    }
+
+    /// Steps `+n` and `-n` one on top of the other, then whose promises suffice and whose do not.
+    fn check(voters: &[u8], copies: u32, steps: &[i8], enough: &[&[u8]], too_few: &[&[u8]]) -> Voting {
+        let mut voting = settled(voters, copies);
+        for step in steps {
+            let who = id(step.unsigned_abs());
+            let change = if *step > 0 { Change::Join(who) } else { Change::Leave(who) };
+            let supersedes = matches!(voting, Voting::Joint { .. }).then(|| voting.config().version);
+            voting.propose(&change, supersedes, &quorum(), Some(9)).expect("possible");
+        }
+        for promised in enough {
+            assert!(voting.is_satisfied(&ids(promised)), "{promised:?} of {voting:?}");
+        }
+        for promised in too_few {
+            assert!(!voting.is_satisfied(&ids(promised)), "{promised:?} of {voting:?}");
+        }
+        voting
+    }
+
+    /// I9: what the master may have acted upon binds until something newer is settled.
+    #[test]
+    fn every_config_that_may_be_in_use_binds() {
+        check(&[1, 2], 2, &[3], &[&[1, 2], &[2, 3]], &[&[1], &[3]]);
+        let mut voting = check(&[1, 2, 3], 2, &[4, 5], &[&[1, 2, 4], &[2, 3, 5]], &[&[1, 4, 5], &[1, 2]]);
+        assert_eq!(voting.parts().map(|part| part.voters.len()).collect::<Vec<_>>(), [5, 4, 3]);
+        assert!(voting.settle(2).is_err(), "it is superseded");
+        voting.settle(3).expect("the newest");
+        assert!(voting.is_satisfied(&ids(&[3, 4, 5])) && !voting.is_satisfied(&ids(&[4, 5])));
+    }
+
+    #[test]
+    fn a_config_that_is_returned_to_counts_once() {
+        let mut voting = check(&[1, 2, 3], 2, &[4, 5], &[], &[]);
+        voting.turn_back(1).expect("it is one of them");
+        assert_eq!(
+            voting.parts().map(|part| (part.version, part.voters.len())).collect::<Vec<_>>(),
+            [(4, 3), (3, 5), (2, 4)]
+        );
+        assert_eq!(voting.turn_back(1), Err(ConfigError::OtherVersion(1)), "it is version 4 now");
+        voting.turn_back(2).expect("another");
+        assert_eq!(voting.parts().map(|part| part.version).collect::<Vec<_>>(), [5, 4, 3]);
+    }
+
+    /// A proposal that saw another change under way, or none, is one of the past.
+    #[test]
+    fn a_change_supersedes_only_what_its_proposer_saw() {
+        let mut voting = check(&[1, 2], 2, &[3], &[], &[]);
+        let mut propose = |supersedes| voting.propose(&Change::Join(id(4)), supersedes, &quorum(), Some(9)).err();
+        assert_eq!(propose(None), Some(ConfigError::UnderWay));
+        assert_eq!(propose(Some(1)), Some(ConfigError::OtherVersion(1)));
+        assert_eq!(propose(Some(2)), None);
+        let mut voting = settled(&[1, 2], 2);
+        assert!(voting.propose(&Change::Join(id(3)), Some(1), &quorum(), Some(9)).is_err(), "nothing is under way");
+    }
+
+    #[test]
+    fn no_more_configs_bind_than_a_choice_can_look_at() {
+        let mut voting = settled(&[1, 2], 2);
+        let mut refused = None;
+        for n in 3..30 {
+            let supersedes = matches!(voting, Voting::Joint { .. }).then(|| voting.config().version);
+            refused = voting.propose(&Change::Join(id(n)), supersedes, &quorum(), Some(2)).err();
+            if refused.is_some() {
+                break;
+            }
+        }
+        assert_eq!(refused, Some(ConfigError::TooManyParts));
+        assert_eq!(voting.parts().count(), PARTS_MOST);
+        voting.turn_back(1).expect("that makes them no more");
+        assert_eq!(voting.parts().count(), PARTS_MOST);
+    }
+
+    /// What is published is the weakest that may be in use.
+    #[test]
+    fn the_weakest_config_is_published() {
+        let mut voting = settled(&[1, 2, 3], 2);
+        voting.propose(&Change::Terms, None, &Settings::default(), Some(3)).expect("back to async");
+        assert_eq!(voting.published(), Durability::Async);
+        voting.propose(&Change::Terms, Some(2), &quorum(), Some(3)).expect("changed his mind");
+        assert_eq!(voting.published(), Durability::Async);
+        voting.settle(3).expect("the newest");
+        assert_eq!(voting.published(), Durability::Quorum);
+    }
+
+    #[test]
+    fn a_snapshot_with_one_former_config_is_read() {
+        let voting = check(&[1, 2], 2, &[3], &[], &[]);
+        let written = serde_json::to_string(&voting).expect("plain values");
+        assert_eq!(serde_json::from_str::<Voting>(&written).expect("its own"), voting);
+        let of_old = written.replace("\"previous\":[{", "\"previous\":{").replace("}]}}", "}}}");
+        assert_ne!(of_old, written);
+        assert_eq!(serde_json::from_str::<Voting>(&of_old).expect("one of old"), voting);
     }
 }

@@ -7,7 +7,7 @@ use crate::failover::Phase;
 use crate::model::{Group, MAX_NODES, Membership, NodeRecord};
 use crate::names::{Epoch, GroupName, NodeKey};
 use crate::settings::{Durability, Settings};
-use crate::voting::{COPIES_LEAST, Change, Voting};
+use crate::voting::{COPIES_LEAST, Change, ConfigError, Voting, VotingConfig};
 
 impl Group {
     /// I9: who counts never changes while promises are collected or a chosen node has not said that it is master.
@@ -103,61 +103,54 @@ impl Group {
         (!self.stock()).then_some(self.nodes.len())
     }
 
+    /// A step of the voting, in the epoch in which its proposer saw cause for it; `event` tells what became of the voters.
+    pub(super) fn vote(
+        &mut self,
+        name: &GroupName,
+        epoch: Epoch,
+        event: &str,
+        step: impl FnOnce(&mut Self) -> Result<&VotingConfig, ConfigError>,
+        news: &mut News,
+    ) -> Result<(), Rejected> {
+        self.expect_epoch(epoch)?;
+        self.expect_no_choice()?;
+        let told = step(self)?.to_string();
+        news.tell(name, self, event, format!("{} {told}", instance_master(name, self)));
+        Ok(())
+    }
+
+    /// One voter joins or leaves, or the terms change.
     pub(super) fn change_voters(
         &mut self,
-        name: &GroupName,
-        epoch: Epoch,
         change: &Change,
-        news: &mut News,
-    ) -> Result<(), Rejected> {
-        self.expect_epoch(epoch)?;
-        self.expect_no_choice()?;
+        supersedes: Option<u64>,
+    ) -> Result<&VotingConfig, ConfigError> {
         let known = self.known();
-        let told = self.voting.propose(change, &self.settings, known)?.to_string();
-        news.tell(name, self, "+voters-change", format!("{} {told}", instance_master(name, self)));
-        Ok(())
+        self.voting.propose(change, supersedes, &self.settings, known)
     }
 
-    pub(super) fn settle_voters(
-        &mut self,
-        name: &GroupName,
-        epoch: Epoch,
-        version: u64,
-        news: &mut News,
-    ) -> Result<(), Rejected> {
-        self.expect_epoch(epoch)?;
-        self.expect_no_choice()?;
-        let told = self.voting.settle(version)?.to_string();
-        news.tell(name, self, "+voters", format!("{} {told}", instance_master(name, self)));
-        Ok(())
-    }
-
-    pub(super) fn turn_back_voters(
-        &mut self,
-        name: &GroupName,
-        epoch: Epoch,
-        version: u64,
-        news: &mut News,
-    ) -> Result<(), Rejected> {
-        self.expect_epoch(epoch)?;
-        self.expect_no_choice()?;
-        if self.voting.config().version != version {
-            return Err(Rejected::Unchanged);
+    /// Back to the former config of version `to`, or to the newest, while `version` is being told.
+    pub(super) fn turn_back_voters(&mut self, version: u64, to: Option<u64>) -> Result<&VotingConfig, ConfigError> {
+        let Voting::Joint { config, previous } = &self.voting else { return Err(ConfigError::Unchanged) };
+        if config.version != version {
+            return Err(ConfigError::OtherVersion(version));
         }
-        let told = self.voting.turn_back()?.to_string();
-        news.tell(name, self, "-voters-change", format!("{} {told}", instance_master(name, self)));
-        Ok(())
+        let to = to.or(previous.first().map(|part| part.version)).ok_or(ConfigError::Unchanged)?;
+        self.voting.turn_back(to)
     }
 
-    /// A master that votes in the former config alone was chosen while it was leaving: it stays.
+    /// A master that votes in former configs alone was chosen while it was leaving: it stays.
     pub(super) fn keep_master_a_voter(&mut self, name: &GroupName, master: &NodeKey, news: &mut News) {
         let Some(record) = self.nodes.get_mut(master) else { return };
         record.membership = Membership::Stays;
         let Some(id) = record.id() else { return };
-        if self.voting.knows(&id) && !self.voting.config().voters.contains(&id) {
-            let told =
-                self.voting.turn_back().expect("only a joint config knows more than its newest part").to_string();
-            news.tell(name, self, "-voters-change", format!("{} {told}", instance_master(name, self)));
+        if self.voting.config().voters.contains(&id) {
+            return;
         }
+        let Some(to) = self.voting.parts().find(|part| part.voters.contains(&id)).map(|part| part.version) else {
+            return;
+        };
+        let told = self.voting.turn_back(to).expect("a former config, and no more of them than there were").to_string();
+        news.tell(name, self, "-voters-change", format!("{} {told}", instance_master(name, self)));
     }
 }

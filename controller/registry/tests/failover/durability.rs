@@ -9,11 +9,11 @@ use quorate_registry::{Ack, Command, Durability, Epoch, Rejected, Settings, Voti
 use crate::world::{World, key};
 use crate::{LONG, SOON};
 
-fn quorum() -> Settings {
+pub fn quorum() -> Settings {
     Settings { durability: Durability::Quorum, ..Settings::default() }
 }
 
-fn set(world: &mut World, changes: &[(&str, &str)]) -> Result<(), Rejected> {
+pub fn set(world: &mut World, changes: &[(&str, &str)]) -> Result<(), Rejected> {
     let changes = changes.iter().map(|(option, value)| (option.to_string(), value.to_string())).collect();
     let leader = &world.sentinels[world.leader];
     let command = request_settings(world.now, &leader.registry, &leader.sights, &world.name, changes)?;

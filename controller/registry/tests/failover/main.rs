@@ -3,6 +3,7 @@
 mod chaos;
 mod durability;
 mod handover;
+mod lost;
 mod recovery;
 mod world;
 

@@ -244,6 +244,12 @@ impl World {
         }
     }
 
+    /// Exactly the nodes that there are vote, under the names that they have now.
+    pub fn all_vote(&self) -> bool {
+        let voters = self.nodes.iter().map(|(key, node)| Self::id(key, node)).collect();
+        matches!(&self.group().voting, Voting::Settled(config) if config.voters == voters)
+    }
+
     pub fn published(&self) -> Durability {
         self.group().voting.published()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use quorate_engine::{Facts, NodeRole};
 
-use quorate_registry::{Durability, Group, NodeId, RaftId, Voting, VotingConfig};
+use quorate_registry::{Ack, Durability, Group, NodeId, RaftId, Voting, VotingConfig};
 
 use super::Breach;
 use super::prefix::digest;
@@ -58,7 +58,8 @@ pub fn unrest(sentinels: &[Sentinel], nodes: &[Node]) -> Option<String> {
 }
 
 /// Too few voters vouch for their data, or those that hold the most of it may not lead (priority 0), so that nobody may be chosen; or the group has
-/// fewer nodes left than hold each write: a case for the operator, whatever heals.
+/// fewer nodes left than hold each write, or was told to acknowledge by logs that it does not keep, before anybody knew: a case for the operator,
+/// whatever heals.
 pub fn is_stranded(sentinels: &[Sentinel], nodes: &[Node]) -> bool {
     let Some(group) = sentinels.iter().find_map(|one| one.registry()?.group(&group_name())) else { return false };
     let strands = |config: &VotingConfig| {
@@ -71,7 +72,10 @@ pub fn is_stranded(sentinels: &[Sentinel], nodes: &[Node]) -> bool {
         let too_few = vouching.len() < copies && group.nodes.len() < copies;
         vouching.len() < config.voters.len() + 1 - copies || (barred && masterless) || too_few
     };
-    group.voting.parts().filter(|config| config.durability == Durability::Quorum).any(strands)
+    let facts = group.nodes.keys().filter_map(|key| nodes[place(key)].facts());
+    let by_logs = group.settings.durability == Durability::Quorum && group.settings.ack == Ack::Fsync;
+    let logless = by_logs && facts.into_iter().any(|facts| !facts.fsync_acks);
+    logless || group.voting.parts().filter(|config| config.durability == Durability::Quorum).any(strands)
 }
 
 /// What the voter of this name says, if it vouches for its data.

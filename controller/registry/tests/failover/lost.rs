@@ -1,0 +1,88 @@
+//! Voters that are lost for good, with their disks, while the voters or the terms change: I4 and I9 hold, and the group goes on.
+
+use std::time::Duration;
+
+use quorate_registry::{Ack, Durability, Settings, Voting};
+
+use crate::durability::{quorum, set};
+use crate::world::World;
+use crate::{LONG, SOON};
+
+/// A group of voters, its change under way and not adopted by the master, since none of `lagging` holds what it acknowledged.
+fn changing(seed: u64, nodes: u16, settings: Settings, lagging: &[u16], changes: &[(&str, &str)]) -> World {
+    let mut world = World::serving(seed, nodes, settings);
+    for port in lagging {
+        world.node(*port).lagging = true;
+    }
+    world.run_for(Duration::from_millis(200));
+    set(&mut world, changes).expect("the group could give it");
+    world.run_until("joint", SOON, |w| matches!(w.group().voting, Voting::Joint { .. }));
+    world
+}
+
+/// Each comes back on an empty disk: under another name.
+fn replace(world: &mut World, ports: &[u16]) {
+    for port in ports {
+        world.restart(*port, true);
+        world.node(*port).lagging = false;
+    }
+}
+
+/// No config of the change can be settled without the voter that is gone: one more step lets in its successor. Seeds 5177 and 64492 of the simulator.
+#[test]
+fn a_change_of_terms_that_lost_its_voter_is_superseded() {
+    let mut world = changing(40, 2, quorum(), &[7002], &[("ack", "fsync")]);
+    replace(&mut world, &[7002]);
+    world.run_until("by fsync, with the successor", LONG, |w| {
+        w.calm() && w.all_vote() && w.group().voting.config().ack == Ack::Fsync
+    });
+    assert_eq!(world.published(), Durability::Quorum);
+    world.assert_nothing_lost("a step away from what nobody can settle");
+}
+
+/// Back in `async` the change that was asked for is wanted again, and is not gone back to while its voter is not there. Seeds 2021, 65070 and 67379.
+#[test]
+fn a_change_to_quorum_that_lost_its_voter_is_settled_without_it() {
+    let mut world = changing(41, 2, Settings::default(), &[7002], &[("durability", "quorum")]);
+    replace(&mut world, &[7002]);
+    world.run_until("quorum, with the successor", LONG, |w| {
+        w.calm() && w.all_vote() && w.published() == Durability::Quorum
+    });
+}
+
+/// So many voters are lost that no single successor makes up for them: the group goes through configs that nobody could settle.
+#[test]
+fn two_of_three_voters_are_lost_at_once() {
+    let mut world = World::serving(42, 3, quorum());
+    world.run_for(SOON);
+    replace(&mut world, &[7002, 7003]);
+    world.run_until("three again", LONG, |w| w.calm() && w.all_vote());
+    world.assert_nothing_lost("the master held everything");
+    assert_eq!(world.published(), Durability::Quorum);
+}
+
+/// The same while the terms change, and the master dies with the change: its successor was chosen by R of every config (I4).
+#[test]
+fn the_master_and_its_change_are_lost() {
+    let mut world = changing(43, 3, quorum(), &[7003], &[("copies", "3")]);
+    world.kill(7001);
+    world.run_until("another leads", LONG, |w| w.group().epoch.0 == 2);
+    replace(&mut world, &[7001]);
+    world.node(7003).lagging = false;
+    world.run_until("three copies", LONG, |w| w.calm() && w.all_vote() && w.group().voting.config().copies == 3);
+    world.assert_nothing_lost("R of every config promised");
+}
+
+/// Nodes without a log are not let in to terms that they could not keep, and a change to such terms is not begun. Seed 64515.
+#[test]
+fn a_learner_is_not_let_in_to_terms_that_the_voters_cannot_keep() {
+    let mut world = World::serving(44, 2, quorum());
+    set(&mut world, &[("ack", "fsync")]).expect("both have logs");
+    for port in [7001, 7002] {
+        world.node(port).no_fsync = true; // turned off before anything came of it
+    }
+    replace(&mut world, &[7002]);
+    world.run_for(LONG);
+    assert!(matches!(world.group().voting, Voting::Settled(_)), "{:?}", world.group().voting);
+    assert_eq!(world.group().voting.config().ack, Ack::Receipt);
+}
