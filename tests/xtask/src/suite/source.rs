@@ -64,19 +64,17 @@ fn unpacked(cache: &Path) -> io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// `apt-get source redis`, with lists and caches of its own: the machine's are left alone.
+/// `apt-get source redis` from the archive that the machine's packages come from, with lists and caches of its own: the machine's are left alone.
 fn fetch(cache: &Path) -> io::Result<()> {
-    let release = std::fs::read_to_string("/etc/os-release")?;
-    let name = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
-    let name =
-        name.ok_or_else(|| io::Error::other("the tests come from Debian's archive: /etc/os-release names no release"))?;
     let apt = cache.join("apt");
     for folder in ["lists/partial", "cache/archives/partial"] {
         std::fs::create_dir_all(apt.join(folder))?;
     }
-    let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
-    let line = format!("deb-src [signed-by={keys}] http://deb.debian.org/debian {name} main\n");
-    std::fs::write(apt.join("sources.list"), line)?;
+    let lines = debian_sources(&configured()?);
+    if lines.is_empty() {
+        return Err(io::Error::other("the tests come from Debian's archive, and apt knows none here"));
+    }
+    std::fs::write(apt.join("sources.list"), lines.join("\n") + "\n")?;
     let settings = [
         format!("Dir::Etc::SourceList={}", apt.join("sources.list").display()),
         "Dir::Etc::SourceParts=-".to_owned(),
@@ -95,4 +93,69 @@ fn fetch(cache: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What apt is configured with.
+fn configured() -> io::Result<String> {
+    let folder = Path::new("/etc/apt");
+    let mut files = vec![folder.join("sources.list")];
+    for entry in std::fs::read_dir(folder.join("sources.list.d"))? {
+        files.push(entry?.path());
+    }
+    files.sort();
+    // Each of them may be missing; a stanza ends with an empty line.
+    Ok(files.iter().filter_map(|file| std::fs::read_to_string(file).ok()).collect::<Vec<_>>().join("\n\n"))
+}
+
+/// The same archive's sources, in one line each, of everything in apt's configuration that is Debian's own main archive. Both of its formats are read.
+fn debian_sources(configured: &str) -> Vec<String> {
+    let is_debians = |uri: &str| uri.trim_end_matches('/').ends_with("/debian");
+    let mut lines = Vec::new();
+    for line in configured.lines().filter_map(|line| line.strip_prefix("deb ")) {
+        if line.split_whitespace().any(is_debians) {
+            lines.push(format!("deb-src {}", line.trim()));
+        }
+    }
+    for stanza in configured.split("\n\n") {
+        let field = |name: &str| {
+            let value = stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            value.unwrap_or_default().trim()
+        };
+        let options = Some(field("Signed-By")).filter(|keys| !keys.is_empty());
+        let options = options.map(|keys| format!("[signed-by={keys}] ")).unwrap_or_default();
+        for uri in field("URIs").split_whitespace().filter(|uri| is_debians(uri)) {
+            for suite in field("Suites").split_whitespace() {
+                lines.push(format!("deb-src {options}{uri} {suite} {}", field("Components")));
+            }
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::debian_sources;
+
+    fn check(configured: &str, expected: &[&str]) {
+        assert_eq!(debian_sources(configured), expected, "{configured}");
+    }
+
+    #[test]
+    fn sources_are_where_the_packages_are() {
+        check("", &[]);
+        check("deb http://a.example/debian bookworm main\n", &["deb-src http://a.example/debian bookworm main"]);
+        check("# deb http://a.example/debian bookworm main\ndeb https://b.example/apt stable main\n", &[]);
+        check(
+            "deb [signed-by=/k] http://a.example/debian/ trixie main contrib",
+            &["deb-src [signed-by=/k] http://a.example/debian/ trixie main contrib"],
+        );
+        check(
+            "Types: deb\n# a remark\nURIs: http://a.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\nSigned-By: /k\n\n\
+             Types: deb\nURIs: http://a.example/debian-security\nSuites: bookworm-security\nComponents: main\n",
+            &[
+                "deb-src [signed-by=/k] http://a.example/debian bookworm main",
+                "deb-src [signed-by=/k] http://a.example/debian bookworm-updates main",
+            ],
+        );
+    }
 }
