@@ -39,14 +39,14 @@ fn clean(arguments: &[&str]) {
 /// Everything that is acknowledged is still there, in order, and reads never go back, whatever is broken.
 #[test]
 fn a_quorum_group_loses_nothing() {
-    clean(&["--minutes", "1.5", "--durability", "quorum", "--seed", "1"]);
+    clean(&["--minutes", "4", "--durability", "quorum", "--seed", "1"]);
 }
 
 /// With `ack: fsync` the promise holds when every process is killed at once and no disk keeps what was not synced.
 #[test]
 fn a_quorum_on_disks_survives_the_loss_of_power() {
     let faults = "power-loss,kill,restart,isolate,slow-disk";
-    clean(&["--minutes", "0.7", "--durability", "quorum", "--ack", "fsync", "--faults", faults, "--seed", "2"]);
+    clean(&["--minutes", "1", "--durability", "quorum", "--ack", "fsync", "--faults", faults, "--seed", "2"]);
 }
 
 /// A harness that sees no loss where there is one proves nothing. Not every partition makes Redis lose something, so several seeds have a try.
