@@ -97,6 +97,14 @@ impl<'a> Writer<'a> {
         self.buffer.extend_from_slice(b"\r\n");
     }
 
+    /// A bulk string without its `len` bytes: they belong at the returned place of the buffer, and their sender puts them there.
+    pub fn bulk_around(&mut self, len: usize) -> usize {
+        self.header(b'$', len as i64);
+        let place = self.buffer.len();
+        self.buffer.extend_from_slice(b"\r\n");
+        place
+    }
+
     /// An integer as a bulk string.
     pub fn bulk_int(&mut self, value: i64) {
         self.bulk(int_text(value, &mut [0; DIGITS]));
@@ -297,6 +305,14 @@ mod tests {
             w.finish_map(place, 1);
         };
         check(write, ":7\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n", ":7\r\n%1\r\n$1\r\na\r\n$1\r\nb\r\n");
+    }
+
+    #[test]
+    fn a_bulk_string_can_be_put_in_later() {
+        let mut out = Vec::new();
+        let place = Writer::new(&mut out, Protocol::Resp2).bulk_around(3);
+        out.splice(place..place, *b"abc");
+        assert_eq!(out, b"$3\r\nabc\r\n");
     }
 
     #[test]

@@ -4,17 +4,19 @@
 //!
 //! ```text
 //! Header (8) | expiry (8, if set) | key length (8, if above 65535) | value cell | key | string, if inline
-//! value cell: Inline u32 length · Int i64 · Owned Vec<u8> · List L · Set S · Hash H · Zset Z
+//! value cell: Inline u32 length · Int i64 · Shared Arc<[u8]> · Owned Vec<u8> · List L · Set S · Hash H · Zset Z
 //! ```
 //!
-//! A key of 16 bytes with a value of 3 takes 31 bytes. A string above `INLINE_MAX`, or one that was changed in place, keeps an
-//! allocation of its own, so that it may grow without moving the key. The key of an entry never changes.
+//! A key of 16 bytes with a value of 3 takes 31 bytes. A string above `INLINE_MAX` lies in an allocation that counts its owners: whoever
+//! sends it to a client holds it as long as that takes, whatever becomes of the key. One that was changed in place keeps an allocation of
+//! its own, so that it may grow without moving the key. The key of an entry never changes.
 use crate::table::prefetch_line;
 use crate::text::{INT_TEXT_MAX, format_int};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
 /// Longest string that is kept beside its key: beyond it the second allocation costs little in proportion.
 pub const INLINE_MAX: usize = 1024;
@@ -24,7 +26,9 @@ pub const INLINE_MAX: usize = 1024;
 pub enum NewValue<'a, O> {
     /// A string, copied in beside the key unless it is long.
     Bytes(&'a [u8]),
-    /// A string that keeps its own allocation, because it is large or will grow.
+    /// A large string, shared with whoever else holds it.
+    Shared(Arc<[u8]>),
+    /// A string that keeps its own allocation, because it will grow.
     Owned(Vec<u8>),
     /// A string that is the canonical text of an integer, kept as the integer.
     Int(i64),
@@ -37,7 +41,9 @@ pub enum NewValue<'a, O> {
 pub enum Held<'a, O> {
     /// A string beside its key.
     Inline(&'a [u8]),
-    /// A string with an allocation of its own: large, or changed in place at some time.
+    /// A large string that others may hold as well. Its bytes never change while they do.
+    Shared(&'a Arc<[u8]>),
+    /// A string that was changed in place at some time.
     Owned(&'a Vec<u8>),
     /// The integer whose text the string is.
     Int(i64),
@@ -73,6 +79,7 @@ unsafe impl<L: Send, S: Send, H: Send, Z: Send> Send for Entry<L, S, H, Z> {}
 enum Kind {
     Inline,
     Int,
+    Shared,
     Owned,
     List,
     Set,
@@ -117,7 +124,7 @@ impl<L, S, H, Z> Entry<L, S, H, Z> {
         );
     };
 
-    /// An entry for `key`. A `Bytes` above `INLINE_MAX` gets an allocation of its own.
+    /// An entry for `key`. A `Bytes` above `INLINE_MAX` becomes `Shared`.
     pub fn new(key: &[u8], value: NewValue<'_, Body<L, S, H, Z>>, expiry_ms: Option<u64>) -> Self {
         let header = Header { kind: Kind::Int, flags: 0, mark: 0, clock: [0; 3], key_len: [0; 2] };
         Self::build(header, key, value, expiry_ms)
@@ -141,6 +148,7 @@ impl<L, S, H, Z> Entry<L, S, H, Z> {
             match self.header().kind {
                 Kind::Inline => Held::Inline(std::slice::from_raw_parts(self.part(shape.tail), cell_len(cell))),
                 Kind::Int => Held::Int(cell.cast::<i64>().read()),
+                Kind::Shared => Held::Shared(&*cell.cast()),
                 Kind::Owned => Held::Owned(&*cell.cast()),
                 Kind::List => Held::Object(Body::List(&*cell.cast())),
                 Kind::Set => Held::Object(Body::Set(&*cell.cast())),
@@ -164,7 +172,7 @@ impl<L, S, H, Z> Entry<L, S, H, Z> {
         // SAFETY: the kind says what the cell holds, and `&mut self` that nobody else looks at it.
         unsafe {
             match self.header().kind {
-                Kind::Inline | Kind::Int | Kind::Owned => None,
+                Kind::Inline | Kind::Int | Kind::Shared | Kind::Owned => None,
                 Kind::List => Some(Body::List(&mut *cell.cast())),
                 Kind::Set => Some(Body::Set(&mut *cell.cast())),
                 Kind::Hash => Some(Body::Hash(&mut *cell.cast())),
@@ -173,12 +181,13 @@ impl<L, S, H, Z> Entry<L, S, H, Z> {
         }
     }
 
-    /// The string as a vector to change in place, moved out of the key's allocation first; `None` when the value is an object.
+    /// The string as a vector to change in place, copied out of the key's or the shared allocation first; `None` when the value is an object.
     pub fn bytes_mut(&mut self) -> Option<&mut Vec<u8>> {
         let moved = match self.value() {
             Held::Object(_) => return None,
             Held::Owned(_) => None,
             Held::Inline(bytes) => Some(bytes.to_vec()),
+            Held::Shared(bytes) => Some(bytes.to_vec()),
             Held::Int(value) => Some(format_int(value, &mut [0; INT_TEXT_MAX]).to_vec()),
         };
         if let Some(moved) = moved {
@@ -197,6 +206,14 @@ impl<L, S, H, Z> Entry<L, S, H, Z> {
             // SAFETY: as above.
             (Kind::Owned, NewValue::Owned(new)) => unsafe { *cell.cast::<Vec<u8>>() = new },
             (Kind::Inline, NewValue::Bytes(new)) if new.len() <= INLINE_MAX => self.set_inline(new),
+            (Kind::Shared, NewValue::Bytes(new)) if new.len() > INLINE_MAX => {
+                // SAFETY: as above, and `&mut self` excludes other references.
+                let held = unsafe { &mut *cell.cast::<Arc<[u8]>>() };
+                match Arc::get_mut(held) {
+                    Some(old) if old.len() == new.len() => old.copy_from_slice(new),
+                    _ => *held = Arc::from(new),
+                }
+            }
             (_, value) => *self = Self::build(self.header(), self.key(), value, self.expiry_ms()),
         }
     }
@@ -250,7 +267,11 @@ impl<L, S, H, Z> Entry<L, S, H, Z> {
 
     /// Bytes of the allocation, and of a string that is held apart; an object's own are not known here.
     pub fn memory(&self) -> usize {
-        let apart = if let Held::Owned(bytes) = self.value() { bytes.capacity() } else { 0 };
+        let apart = match self.value() {
+            Held::Shared(bytes) => bytes.len() + 2 * size_of::<usize>(), // two counts stand before the bytes
+            Held::Owned(bytes) => bytes.capacity(),
+            Held::Inline(_) | Held::Int(_) | Held::Object(_) => 0,
+        };
         self.layout().size() + apart
     }
 
@@ -298,6 +319,7 @@ impl<L, S, H, Z> Entry<L, S, H, Z> {
         match kind {
             Kind::Inline => size_of::<u32>(),
             Kind::Int => size_of::<i64>(),
+            Kind::Shared => size_of::<Arc<[u8]>>(),
             Kind::Owned => size_of::<Vec<u8>>(),
             Kind::List => size_of::<L>(),
             Kind::Set => size_of::<S>(),
@@ -310,12 +332,13 @@ impl<L, S, H, Z> Entry<L, S, H, Z> {
     fn build(old: Header, key: &[u8], value: NewValue<'_, Body<L, S, H, Z>>, expiry_ms: Option<u64>) -> Self {
         const { Self::CELL_FITS };
         let value = match value {
-            NewValue::Bytes(bytes) if bytes.len() > INLINE_MAX => NewValue::Owned(bytes.to_vec()),
+            NewValue::Bytes(bytes) if bytes.len() > INLINE_MAX => NewValue::Shared(Arc::from(bytes)),
             value => value,
         };
         let (kind, inline) = match &value {
             NewValue::Bytes(bytes) => (Kind::Inline, bytes.len()),
             NewValue::Int(_) => (Kind::Int, 0),
+            NewValue::Shared(_) => (Kind::Shared, 0),
             NewValue::Owned(_) => (Kind::Owned, 0),
             NewValue::Object(Body::List(_)) => (Kind::List, 0),
             NewValue::Object(Body::Set(_)) => (Kind::Set, 0),
@@ -347,6 +370,7 @@ impl<L, S, H, Z> Entry<L, S, H, Z> {
                     ptr::copy_nonoverlapping(bytes.as_ptr(), part(key_at + key.len()), bytes.len());
                 }
                 NewValue::Int(value) => part(cell).cast::<i64>().write(value),
+                NewValue::Shared(bytes) => part(cell).cast::<Arc<[u8]>>().write(bytes),
                 NewValue::Owned(bytes) => part(cell).cast::<Vec<u8>>().write(bytes),
                 NewValue::Object(Body::List(list)) => part(cell).cast::<L>().write(list),
                 NewValue::Object(Body::Set(set)) => part(cell).cast::<S>().write(set),
@@ -381,6 +405,7 @@ impl<L, S, H, Z> Entry<L, S, H, Z> {
             let value = match self.value() {
                 Held::Inline(bytes) => NewValue::Bytes(bytes),
                 Held::Int(value) => NewValue::Int(value),
+                Held::Shared(_) => NewValue::Shared(cell.cast::<Arc<[u8]>>().read()),
                 Held::Owned(_) => NewValue::Owned(cell.cast::<Vec<u8>>().read()),
                 Held::Object(Body::List(_)) => NewValue::Object(Body::List(cell.cast::<L>().read())),
                 Held::Object(Body::Set(_)) => NewValue::Object(Body::Set(cell.cast::<S>().read())),
@@ -412,6 +437,7 @@ impl<L, S, H, Z> Drop for Entry<L, S, H, Z> {
         unsafe {
             match kind {
                 Kind::Inline | Kind::Int => {}
+                Kind::Shared => ptr::drop_in_place(cell.cast::<Arc<[u8]>>()),
                 Kind::Owned => ptr::drop_in_place(cell.cast::<Vec<u8>>()),
                 Kind::List => ptr::drop_in_place(cell.cast::<L>()),
                 Kind::Set => ptr::drop_in_place(cell.cast::<S>()),
@@ -437,6 +463,7 @@ impl<L: Apart, S: Apart, H: Apart, Z: Apart> Entry<L, S, H, Z> {
     fn reach_value(&self) {
         let text = match self.value() {
             Held::Inline(text) => text,
+            Held::Shared(text) => text,
             Held::Owned(text) => text,
             Held::Int(_) => return,
             Held::Object(Body::List(list)) => return list.prefetch(),
@@ -485,6 +512,7 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Value {
         Text(Vec<u8>),
+        Shared(Vec<u8>),
         Owned(Vec<u8>),
         Int(i64),
         Object(u32),
@@ -508,6 +536,7 @@ mod tests {
     fn new_value<'a>(value: &'a Value, owner: &Rc<()>) -> NewValue<'a, Body<List, Set, Hash, Zset>> {
         match value {
             Value::Text(text) => NewValue::Bytes(text),
+            Value::Shared(text) => NewValue::Shared(Arc::from(&text[..])),
             Value::Owned(text) => NewValue::Owned(text.clone()),
             Value::Int(value) => NewValue::Int(*value),
             Value::Object(number) => {
@@ -548,7 +577,8 @@ mod tests {
         assert_eq!((entry.mark(), entry.clock()), (0xa5, 0x00c0_ffee));
         match (entry.value(), &model.value) {
             (Held::Inline(held), Value::Text(text)) if text.len() <= INLINE_MAX => assert_eq!(held, text),
-            (Held::Owned(held), Value::Text(text)) if text.len() > INLINE_MAX => assert_eq!(held, text),
+            (Held::Shared(held), Value::Text(text)) if text.len() > INLINE_MAX => assert_eq!(held[..], text[..]),
+            (Held::Shared(held), Value::Shared(text)) => assert_eq!(held[..], text[..]),
             (Held::Owned(held), Value::Owned(text)) => assert_eq!(held, text),
             (Held::Int(held), Value::Int(value)) => assert_eq!(held, *value),
             (Held::Object(held), Value::Object(number)) => assert_eq!(number_of(held), *number),
@@ -567,6 +597,7 @@ mod tests {
     fn value() -> impl Strategy<Value = Value> {
         prop_oneof![
             text().prop_map(Value::Text),
+            text().prop_map(Value::Shared),
             text().prop_map(Value::Owned),
             any::<i64>().prop_map(Value::Int),
             any::<u32>().prop_map(Value::Object),
@@ -600,7 +631,7 @@ mod tests {
                     }
                     Step::Append(more) => {
                         let held = match &model.value {
-                            Value::Text(text) | Value::Owned(text) => Some(text.clone()),
+                            Value::Text(text) | Value::Shared(text) | Value::Owned(text) => Some(text.clone()),
                             Value::Int(value) => Some(value.to_string().into_bytes()),
                             Value::Object(_) => None,
                         };
@@ -634,6 +665,37 @@ mod tests {
             drop(entry);
             prop_assert_eq!(Rc::strong_count(&owner), 1);
         }
+    }
+
+    #[test]
+    fn whoever_holds_a_shared_string_sees_no_change() {
+        let check = |what: &str, change: &dyn Fn(&mut Tested)| {
+            let old = vec![b'a'; INLINE_MAX + 1];
+            let mut entry = Tested::new(b"key", NewValue::Bytes(&old), None);
+            let Held::Shared(shared) = entry.value() else { panic!("{what}: {:?}", entry.value()) };
+            let held = Arc::clone(shared);
+            change(&mut entry);
+            assert_eq!(held[..], old, "{what}");
+            drop(entry);
+            assert_eq!(Arc::strong_count(&held), 1, "{what}");
+        };
+        check("changed in place", &|entry| entry.bytes_mut().expect("a string")[0] = b'b');
+        check("overwritten, as long", &|entry| entry.set(NewValue::Bytes(&[b'b'; INLINE_MAX + 1])));
+        check("overwritten, longer", &|entry| entry.set(NewValue::Bytes(&[b'b'; INLINE_MAX + 2])));
+        check("overwritten, short", &|entry| entry.set(NewValue::Bytes(b"b")));
+        check("moved", &|entry| entry.set_expiry_ms(Some(1)));
+    }
+
+    #[test]
+    fn a_string_that_nobody_else_holds_is_overwritten_where_it_lies() {
+        let mut entry = Tested::new(b"key", NewValue::Bytes(&[b'a'; INLINE_MAX + 1]), None);
+        let place = |entry: &Tested| match entry.value() {
+            Held::Shared(bytes) => bytes.as_ptr(),
+            other => panic!("{other:?}"),
+        };
+        let before = place(&entry);
+        entry.set(NewValue::Bytes(&[b'b'; INLINE_MAX + 1]));
+        assert_eq!((place(&entry), entry.value()), (before, Held::Shared(&Arc::from([b'b'; INLINE_MAX + 1]))));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use quorate_keyspace::{DbIndex, Keyspace};
 
 use crate::blocking::Blocking;
 use crate::holding::Holding;
+use crate::lent::Lending;
 use crate::pubsub::Pubsub;
 use crate::session::Session;
 use crate::sessions::Sessions;
@@ -104,6 +105,8 @@ pub struct Core {
     pub(crate) blocking: Blocking,
     pub(crate) watch: Watch,
     pub(crate) holding: Holding,
+    /// Values that the running session's commands have lent to its output.
+    pub(crate) lent: Lending,
     pub(crate) pause: Option<Pause>,
     /// Sessions that may go on with what they have sent: they were unblocked, or a pause ended.
     pub(crate) resumed: Vec<SessionId>,
@@ -148,6 +151,7 @@ impl Core {
             blocking: Blocking::default(),
             watch: Watch::default(),
             holding: Holding::default(),
+            lent: Lending::default(),
             pause: None,
             resumed: Vec::new(),
             to_time_out: Vec::new(),

@@ -96,6 +96,7 @@ pub(crate) fn apply(
     assert!(session.is_applier(), "only a master's or a loader's session applies");
     let mut out = Vec::new();
     request(keyspace, core, session, &mut out, argv, None);
+    core.lent.truncate(0);
     match out.strip_prefix(b"-") {
         Some(error) => Err(String::from_utf8_lossy(error).trim_end().to_owned()),
         None => Ok(()),
@@ -187,6 +188,7 @@ pub(crate) fn run(
         Err(refusal) => {
             let text = refusal.to_string();
             call.out.truncate(mark);
+            call.core.lent.truncate(mark);
             call.out.error(&text);
             core.stats.by_command[row.number].failed += 1;
             core.stats.error(&text);
@@ -211,6 +213,7 @@ pub(crate) fn run(
         let silent = !answers(session) && !session.is_applier() && !matches!(session.replies, Replies::SkipNext);
         if silent && !row.name.ends_with("subscribe") {
             out.truncate(mark);
+            core.lent.truncate(mark);
         }
         if block.is_none() {
             after_reply(session);

@@ -147,15 +147,15 @@ impl Engine {
     pub fn output(&self, id: SessionId) -> SmallVec<[&[u8]; 2]> {
         let mut pieces = SmallVec::new();
         let Some(session) = self.core.sessions.get(id) else { return pieces };
-        let own = session.output.sendable();
-        if session.is_replica() && own.len() > PAYLOAD_SHARE {
-            pieces.push(&own[..PAYLOAD_SHARE]);
+        session.output.pieces(&mut pieces);
+        if !session.is_replica() {
             return pieces;
         }
-        if !own.is_empty() {
-            pieces.push(own);
-        }
-        if session.is_replica() && own.len() == session.output.waiting() {
+        if let [own] = &mut pieces[..]
+            && own.len() > PAYLOAD_SHARE
+        {
+            *own = &own[..PAYLOAD_SHARE];
+        } else if pieces.iter().map(|piece| piece.len()).sum::<usize>() == session.output.waiting() {
             // The stream stands behind what was said before it, and waits if that is held.
             let stream = self.core.replica_stream(id);
             if !stream.is_empty() {
@@ -168,12 +168,12 @@ impl Engine {
     /// The first `count` bytes of a session's `output` are on their way. Says whether `output` may have more.
     pub fn sent(&mut self, id: SessionId, count: usize) -> Unsent {
         let Some(session) = self.core.sessions.get_mut(id) else { return Unsent::Nothing };
-        let own = count.min(session.output.sendable().len());
+        let own = if session.is_replica() { count.min(session.output.sendable()) } else { count };
         session.output.mark_sent(own);
         session.bytes_out += count as u64;
         self.core.stats.net_output += count as u64;
         self.core.stats.writes += 1;
-        if !session.is_replica() && session.output.sendable().is_empty() {
+        if !session.is_replica() && session.output.is_quiet() {
             return Unsent::Nothing;
         }
         if session.is_replica() && own == PAYLOAD_SHARE {
@@ -302,6 +302,7 @@ impl Engine {
         let how = How::Alone(Some(wake));
         let again = dispatch::run(&mut self.keyspace, &mut self.core, &mut session, &mut out, &argv, row, how);
         session.output.bytes = out;
+        session.output.take_over(&mut self.core.lent);
         drop(argv);
         if again.is_some() {
             assert_eq!(wake, Wake::Ready, "a command that timed out must reply");
@@ -374,7 +375,7 @@ impl Engine {
         if session.is_replica() {
             // Replicas stand first.
             ready.insert(0, id);
-        } else if !session.output.sendable().is_empty() {
+        } else if !session.output.is_quiet() {
             ready.push(id);
         }
         let exceeded = session.exceeds_output_limit(&self.core.config, now);

@@ -308,7 +308,9 @@ impl Core {
             while let Some((piece, hold)) = session.output.oldest_held()
                 && hold.commit.max(hold.confirm) <= until
             {
-                match uncertain(piece, &session) {
+                let errors = uncertain(&piece, &session);
+                drop(piece);
+                match errors {
                     Some(errors) => session.output.replace_oldest_held(&errors),
                     None => {
                         session.output.drop_held();

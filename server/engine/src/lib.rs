@@ -37,6 +37,7 @@ mod holding;
 mod host;
 mod info;
 mod input;
+mod lent;
 mod multi;
 mod notify;
 mod output;

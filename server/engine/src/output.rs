@@ -3,14 +3,23 @@
 //! Replies are appended at the end and sent from the front. A prefix may leave at once; what is behind it is held until the
 //! disk (appendfsync always) or the voters (a group's durability) have come far enough: one mark for all that a turn brought.
 //!
+//! Large values are not in the buffer but lent (`lent.rs`), each with its place in it. Around each stand its length and its line end, so no
+//! mark of a piece is at such a place; of the marks only `sent` comes to one, when the value is next.
+//!
 //! Invariant: `sent <= free <= bytes.len()`, and the held marks grow in position.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use quorate_replication::Offset;
+use smallvec::SmallVec;
+
+use crate::lent::{Lending, Loans};
 
 /// Kept allocated for the next replies once everything has been sent.
 const KEPT_CAPACITY: usize = 64 * 1024;
+/// Pieces that are sent with one call. Below the 1024 that POSIX systems take (IOV_MAX), and as many as fill any socket's buffer.
+const PIECES: usize = 128;
 
 /// The output buffer of one session.
 #[derive(Debug, Default)]
@@ -19,6 +28,7 @@ pub struct Output {
     sent: usize,
     free: usize,
     held: VecDeque<Held>,
+    loans: Loans,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -56,16 +66,56 @@ impl Hold {
 }
 
 impl Output {
-    /// What may be sent now.
+    /// How many bytes may be sent now.
+    #[inline]
     #[must_use]
-    pub fn sendable(&self) -> &[u8] {
-        &self.bytes[self.sent..self.free]
+    pub fn sendable(&self) -> usize {
+        let own = self.free - self.sent;
+        if self.loans.is_empty() {
+            own
+        } else {
+            own + self.loans.up_to(self.free).map(|(_, value)| value.len()).sum::<usize>()
+        }
+    }
+
+    /// Whether nothing may be sent now. (A value is followed by its line end.)
+    #[inline]
+    #[must_use]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.sent == self.free
+    }
+
+    /// What may be sent now: `PIECES` of it at most.
+    #[inline]
+    pub(crate) fn pieces<'a>(&'a self, pieces: &mut SmallVec<[&'a [u8]; 2]>) {
+        let mut from = self.sent;
+        if !self.loans.is_empty() {
+            for (at, value) in self.loans.up_to(self.free) {
+                if pieces.len() + 2 >= PIECES {
+                    return;
+                }
+                if from < at {
+                    pieces.push(&self.bytes[from..at]);
+                }
+                pieces.push(value);
+                from = at;
+            }
+        }
+        if from < self.free {
+            pieces.push(&self.bytes[from..self.free]);
+        }
+    }
+
+    /// Values that the commands just run have lent.
+    pub(crate) fn take_over(&mut self, lending: &mut Lending) {
+        self.loans.take_over(lending);
     }
 
     /// Bytes that wait, held or not.
+    #[inline]
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.bytes.len() - self.sent
+        self.bytes.len() - self.sent + self.loans.unsent()
     }
 
     /// Bytes of memory that the buffer takes.
@@ -74,9 +124,17 @@ impl Output {
         self.bytes.capacity()
     }
 
+    /// How many values are lent to it, and their bytes.
+    #[must_use]
+    pub fn lent(&self) -> (usize, usize) {
+        (self.loans.len(), self.loans.memory())
+    }
+
     /// The first `count` sendable bytes are on their way.
+    #[inline]
     pub(crate) fn mark_sent(&mut self, count: usize) {
-        self.sent += count;
+        let own = if self.loans.is_empty() { count } else { self.mark_loans_sent(count) };
+        self.sent += own;
         assert!(self.sent <= self.free, "more was sent than was handed out");
         if self.sent == self.bytes.len() {
             self.bytes.clear();
@@ -88,9 +146,25 @@ impl Output {
             for held in &mut self.held {
                 held.up_to -= self.sent;
             }
+            self.loans.shift(self.sent);
             self.free -= self.sent;
             self.sent = 0;
         }
+    }
+
+    /// Of `count` sent bytes, those up to the last value among them; returns how many own bytes follow it.
+    #[cold]
+    fn mark_loans_sent(&mut self, count: usize) -> usize {
+        let mut left = count;
+        while left > 0
+            && let Some(at) = self.loans.first()
+            && at <= self.sent + left
+        {
+            left -= at - self.sent;
+            self.sent = at;
+            left -= self.loans.mark_sent(left);
+        }
+        left
     }
 
     /// Everything written so far may leave, unless something before it is held.
@@ -131,14 +205,29 @@ impl Output {
     pub(crate) fn drop_held(&mut self) -> bool {
         let any = self.bytes.len() > self.free;
         self.bytes.truncate(self.free);
+        self.loans.truncate(self.free);
         self.held.clear();
         any
     }
 
     /// The oldest held piece, and what it waits for.
-    pub(crate) fn oldest_held(&self) -> Option<(&[u8], Hold)> {
+    pub(crate) fn oldest_held(&self) -> Option<(Cow<'_, [u8]>, Hold)> {
         let held = self.held.front()?;
-        Some((&self.bytes[self.free..held.up_to], held.hold))
+        let mut from = self.free;
+        let mut piece = Cow::Borrowed(&[][..]);
+        for (at, value) in self.loans.up_to(held.up_to).filter(|(at, _)| *at >= self.free) {
+            let piece = piece.to_mut();
+            piece.extend_from_slice(&self.bytes[from..at]);
+            piece.extend_from_slice(value);
+            from = at;
+        }
+        let last = &self.bytes[from..held.up_to];
+        if piece.is_empty() {
+            piece = Cow::Borrowed(last);
+        } else {
+            piece.to_mut().extend_from_slice(last);
+        }
+        Some((piece, held.hold))
     }
 
     /// Puts `instead` in the place of the oldest held piece, which may then leave.
@@ -146,6 +235,7 @@ impl Output {
         let Some(held) = self.held.pop_front() else { return };
         self.bytes.splice(self.free..held.up_to, instead.iter().copied());
         let end = self.free + instead.len();
+        self.loans.replace(self.free, held.up_to, end);
         for later in &mut self.held {
             later.up_to = later.up_to - held.up_to + end;
         }
@@ -154,84 +244,4 @@ impl Output {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ticket(ticket: u64) -> Hold {
-        Hold { ticket, ..Hold::default() }
-    }
-
-    fn written(output: &mut Output, text: &str) {
-        output.bytes.extend_from_slice(text.as_bytes());
-    }
-
-    #[test]
-    fn held_replies_leave_in_order_once_confirmed() {
-        let mut output = Output::default();
-        written(&mut output, "a");
-        output.release();
-        written(&mut output, "b");
-        assert!(output.hold(ticket(1)));
-        written(&mut output, "c");
-        assert!(output.hold(ticket(2)));
-        written(&mut output, "d");
-        output.release();
-        assert!(!output.hold(ticket(3)), "nothing was written since");
-        assert_eq!(output.sendable(), b"a");
-        assert!(output.reached(&Reached { ticket: 1, ..Reached::default() }));
-        assert_eq!(output.sendable(), b"ab");
-        output.mark_sent(2);
-        assert!(output.reached(&Reached { ticket: 2, ..Reached::default() }));
-        assert_eq!(output.sendable(), b"cd");
-        output.mark_sent(2);
-        assert_eq!((output.waiting(), output.oldest_held()), (0, None));
-    }
-
-    #[test]
-    fn a_piece_waits_for_the_disk_and_the_voters() {
-        let hold = Hold { ticket: 3, commit: Offset(50), confirm: Offset(60) };
-        let check = |ticket: u64, committed: u64, confirmed: u64, over: bool| {
-            let reached = Reached { ticket, committed: Offset(committed), confirmed: Offset(confirmed) };
-            assert_eq!(hold.is_over(&reached), over, "{reached:?}");
-        };
-        check(3, 50, 60, true);
-        check(3, 60, 0, true);
-        check(2, 60, 60, false);
-        check(3, 49, 60, false);
-        check(3, 50, 59, false);
-    }
-
-    #[test]
-    fn a_piece_can_be_replaced_and_the_rest_dropped() {
-        let mut output = Output::default();
-        written(&mut output, "a");
-        output.release();
-        written(&mut output, "bbb");
-        output.hold(ticket(1));
-        written(&mut output, "c");
-        output.hold(ticket(2));
-        assert_eq!(output.oldest_held(), Some((&b"bbb"[..], ticket(1))));
-        output.replace_oldest_held(b"x");
-        assert_eq!(output.sendable(), b"ax");
-        written(&mut output, "d");
-        assert!(output.reached(&Reached { ticket: 2, ..Reached::default() }));
-        assert_eq!(output.sendable(), b"axc");
-        assert!(output.drop_held());
-        assert!(!output.drop_held());
-        assert_eq!((output.sendable(), output.waiting()), (&b"axc"[..], 3));
-    }
-
-    #[test]
-    fn a_long_output_is_sent_in_pieces() {
-        let mut output = Output { bytes: vec![7; 300_000], ..Output::default() };
-        output.release();
-        let mut sent = 0;
-        while !output.sendable().is_empty() {
-            let count = output.sendable().len().min(1000);
-            output.mark_sent(count);
-            sent += count;
-        }
-        assert_eq!((sent, output.waiting()), (300_000, 0));
-        assert!(output.memory() <= KEPT_CAPACITY);
-    }
-}
+mod tests;

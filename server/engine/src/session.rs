@@ -192,7 +192,7 @@ impl Session {
     #[must_use]
     pub fn memory(&self) -> usize {
         let queued = self.multi.as_ref().map_or(0, |multi| multi.bytes);
-        size_of::<Session>() + self.rest.capacity() + self.output.memory() + queued
+        size_of::<Session>() + self.rest.capacity() + self.output.memory() + self.output.lent().1 + queued
     }
 
     /// Where its orders come from, for directives that only a local connection may touch.

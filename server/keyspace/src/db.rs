@@ -1,8 +1,8 @@
 //! One database, as commands see it.
 
 use crate::{
-    AccessMeter, DbIndex, Discarded, Hash, KeyHash, Keyspace, Kind, Limits, List, Set, StrRef, Tuned, UnixMs, Value,
-    ValueRef, WrongType, Zset,
+    AccessMeter, DbIndex, Discarded, Hash, KeyHash, Keyspace, Kind, Limits, List, Set, StrRef, Text, Tuned, UnixMs,
+    Value, ValueRef, WrongType, Zset,
     access::{self, Access},
     deadlines::Deadlines,
     keyspace::Shared,
@@ -152,6 +152,15 @@ impl<'k> Db<'k> {
             None => Ok(None),
             Some(ValueRef::String(text)) => Ok(Some(text)),
             Some(_) => Err(WrongType),
+        }
+    }
+
+    /// A string to read, or to take a reference to if it is large.
+    #[inline]
+    pub fn text(&self, key: &[u8]) -> Result<Option<Text<'_>>, WrongType> {
+        match self.read(key) {
+            None => Ok(None),
+            Some(slot) => store::text(slot).map(Some).ok_or(WrongType),
         }
     }
 

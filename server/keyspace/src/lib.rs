@@ -29,7 +29,7 @@ pub use keyspace::{DbIndex, Discarded, ExpiryMode, KeyHash, Keyspace, NoSuchDb, 
 pub use limits::Limits;
 pub use snapshot::{Image, ImageSink, Progress};
 pub use time::UnixMs;
-pub use value::{Kind, Malformed, Value, ValueRef, WrongType};
+pub use value::{Kind, Malformed, Text, Value, ValueRef, WrongType};
 pub use value::{
     hash::Hash,
     list::{End, List},

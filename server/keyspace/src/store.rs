@@ -1,8 +1,9 @@
 //! What one database holds: a table of entries, and the order in which some expire.
 
 use crate::value::new_text;
-use crate::{DbIndex, Hash, Limits, List, Set, StrRef, UnixMs, Value, ValueRef, Zset, deadlines::Deadlines};
+use crate::{DbIndex, Hash, Limits, List, Set, StrRef, Text, UnixMs, Value, ValueRef, Zset, deadlines::Deadlines};
 use quorate_collections::{Body, Entry, Held, NewValue, Table};
+use std::sync::Arc;
 
 /// A collection.
 pub type Object = Body<List, Set, Hash, Zset>;
@@ -75,12 +76,25 @@ pub fn expiry(slot: &Slot) -> Option<UnixMs> {
 pub fn value(slot: &Slot) -> ValueRef<'_> {
     match slot.value() {
         Held::Inline(bytes) => ValueRef::String(StrRef::Bytes(bytes)),
+        Held::Shared(bytes) => ValueRef::String(StrRef::Bytes(bytes)),
         Held::Owned(bytes) => ValueRef::String(StrRef::Bytes(bytes)),
         Held::Int(number) => ValueRef::String(StrRef::Int(number)),
         Held::Object(Body::List(list)) => ValueRef::List(list),
         Held::Object(Body::Set(set)) => ValueRef::Set(set),
         Held::Object(Body::Hash(hash)) => ValueRef::Hash(hash),
         Held::Object(Body::Zset(zset)) => ValueRef::Zset(zset),
+    }
+}
+
+/// The string in a slot, if that is what it holds.
+#[inline]
+pub fn text(slot: &Slot) -> Option<Text<'_>> {
+    match slot.value() {
+        Held::Inline(bytes) => Some(Text::Near(StrRef::Bytes(bytes))),
+        Held::Shared(bytes) => Some(Text::Shared(bytes)),
+        Held::Owned(bytes) => Some(Text::Near(StrRef::Bytes(bytes))),
+        Held::Int(number) => Some(Text::Near(StrRef::Int(number))),
+        Held::Object(_) => None,
     }
 }
 
@@ -91,7 +105,7 @@ const EMBSTR_MAX: usize = 44;
 pub fn encoding(slot: &Slot) -> &'static str {
     match slot.value() {
         Held::Inline(bytes) if bytes.len() <= EMBSTR_MAX => "embstr",
-        Held::Inline(_) | Held::Owned(_) => "raw",
+        Held::Inline(_) | Held::Shared(_) | Held::Owned(_) => "raw",
         Held::Int(_) => "int",
         Held::Object(Body::List(list)) => list.encoding_name(),
         Held::Object(Body::Set(set)) => set.encoding_name(),
@@ -100,10 +114,11 @@ pub fn encoding(slot: &Slot) -> &'static str {
     }
 }
 
-/// A copy of a slot's value.
+/// A copy of a slot's value; a large string is shared, not copied.
 pub fn duplicate(slot: &Slot) -> NewValue<'_, Object> {
     match slot.value() {
         Held::Inline(bytes) => NewValue::Bytes(bytes),
+        Held::Shared(bytes) => NewValue::Shared(Arc::clone(bytes)),
         Held::Owned(bytes) => NewValue::Owned(bytes.clone()),
         Held::Int(number) => NewValue::Int(number),
         Held::Object(object) => NewValue::Object(match object {
@@ -135,13 +150,9 @@ pub fn memory(object: ObjectRef<'_>) -> usize {
     }
 }
 
-/// A string at least so long keeps the allocation it came in; a shorter one is copied in beside its key.
-const APART_MIN: usize = 4096;
-
 /// How a value lies in an entry; `None` for a collection without elements.
 pub fn with_new_value<R>(value: Value, with: impl FnOnce(Option<NewValue<'_, Object>>) -> R) -> R {
     let object = match value {
-        Value::Bytes(bytes) if bytes.len() >= APART_MIN => return with(Some(NewValue::Owned(bytes))),
         Value::Bytes(bytes) => return with(Some(new_text(&bytes))),
         Value::Int(number) => return with(Some(NewValue::Int(number))),
         Value::List(list) => (!list.is_empty()).then_some(Object::List(list)),

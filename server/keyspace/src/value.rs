@@ -12,6 +12,7 @@ use hash::Hash;
 use list::List;
 use quorate_collections::text::parse_int;
 use set::Set;
+use std::sync::Arc;
 use zset::Zset;
 
 pub(crate) use walk::new_text;
@@ -114,6 +115,15 @@ pub enum ValueRef<'a> {
     Hash(&'a Hash),
     /// A sorted set.
     Zset(&'a Zset),
+}
+
+/// A string where it is stored, told apart by whether it may be shared.
+#[derive(Clone, Copy, Debug)]
+pub enum Text<'a> {
+    /// One that has to be copied: it is small, or may be changed in place.
+    Near(StrRef<'a>),
+    /// A large one: whoever takes a reference keeps it as it is now.
+    Shared(&'a Arc<[u8]>),
 }
 
 impl ValueRef<'_> {

@@ -91,6 +91,33 @@ fn a_slow_reader_gets_everything_and_stops_nobody() {
     }
 }
 
+/// Large values are sent from where they lie: a reader that is slow gets them as they were, whatever becomes of their keys.
+#[test]
+fn a_slow_reader_gets_large_values_as_they_were() {
+    let (mut slow, mut other) = (connect(), connect());
+    for (size, count) in [(1 << 20, 32), (20_000, 500)] {
+        for (then, reply) in [("DEL large", ":1"), ("SETRANGE large 7 y", &format!(":{size}")), ("FLUSHALL", "+OK")] {
+            let value = "x".repeat(size);
+            other
+                .write_all(format!("*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n${size}\r\n{value}\r\n").as_bytes())
+                .expect("sent");
+            expect(&mut other, "+OK\r\n");
+            slow.write_all("GET large\r\n".repeat(count).as_bytes()).expect("sent");
+            slow.write_all(b"PING\r\n").expect("sent");
+            // Once something comes, the commands that came along have run.
+            let whole = format!("${size}\r\n{value}\r\n");
+            expect(&mut slow, &whole[..1]);
+            other.write_all(format!("{then}\r\n").as_bytes()).expect("sent");
+            expect(&mut other, &format!("{reply}\r\n"));
+            expect(&mut slow, &whole[1..]);
+            for _ in 1..count {
+                expect(&mut slow, &whole);
+            }
+            expect(&mut slow, "+PONG\r\n");
+        }
+    }
+}
+
 #[test]
 fn a_protocol_error_is_told_and_ends_the_connection() {
     let mut stream = connect();

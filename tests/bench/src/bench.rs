@@ -12,6 +12,8 @@ use crate::server::{Kind, Place, Programs, Server};
 /// Commands in flight while a dataset is made, on each of `FILLERS` connections.
 const FILLING: usize = 100;
 const FILLERS: usize = 8;
+/// Bytes of values in flight while a dataset is made, on each of them.
+const FILLING_BYTES: usize = 8 * 1024 * 1024;
 /// More connections than this are closed behind each window: those to one server are as many as the limit of open files may allow.
 const KEPT: usize = 1000;
 
@@ -87,7 +89,8 @@ impl Stand {
 
     /// Runs each command of a pattern `commands` times, with numbers that count up.
     pub fn fill(&mut self, pattern: &str, space: Space, commands: u64) -> Result<Ran, BenchError> {
-        let mut batch = Batch::new(&[pattern], FILLING.min(commands as usize), space, 0);
+        let together = FILLING.min(FILLING_BYTES / space.value.max(1)).clamp(1, commands as usize);
+        let mut batch = Batch::new(&[pattern], together, space, 0);
         let batches = commands.div_ceil(batch.commands() as u64);
         self.clients(FILLERS)?.run(pattern, &mut batch, batches)
     }

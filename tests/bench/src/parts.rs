@@ -7,6 +7,7 @@ mod growth;
 mod memory;
 mod persistence;
 mod strings;
+mod values;
 
 use crate::bench::Bench;
 use crate::error::BenchError;
@@ -27,6 +28,7 @@ pub struct Part {
 pub const PARTS: &[Part] = &[
     Part { name: "strings", about: "GET, SET, INCR, MSET at pipelines 1, 16, 50 over 1 M keys", run: strings::strings },
     Part { name: "many", about: "the same over 10 M keys", run: strings::many },
+    Part { name: "values", about: "GET and SET of large values", run: values::values },
     Part { name: "collections", about: "staples over many small collections", run: collections::collections },
     Part { name: "large", about: "staples over a few large collections", run: collections::large },
     Part { name: "connections", about: "GET and SET over 1 and 10,000 connections", run: connections::connections },

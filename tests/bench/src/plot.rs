@@ -30,6 +30,7 @@ const PANELS: [&[(&str, &str)]; 2] = [
     &[
         ("strings", "CPU per operation, 1 M keys, 50 connections"),
         ("many", "CPU per operation, 10 M keys, 50 connections"),
+        ("values", "CPU per operation, large values"),
         ("connections", "CPU per operation by connections"),
         ("memory", "Resident memory per key or element"),
         ("persistence", "BGSAVE, load, full resync"),
@@ -132,7 +133,10 @@ fn panel(
 fn label(figure: &Figure) -> String {
     let settings = figure.settings.iter().filter_map(|(name, value)| match (figure.part.as_str(), name.as_str()) {
         ("strings" | "many", "value") => Some(format!("{value} B")),
-        ("strings" | "many" | "connections" | "collections" | "large", "pipeline") => Some(format!("P{value}")),
+        ("values", "value") => Some(format!("{} KiB", value / 1024)),
+        ("strings" | "many" | "values" | "connections" | "collections" | "large", "pipeline") => {
+            Some(format!("P{value}"))
+        }
         ("connections", "connections") => Some(format!("{} conn.", count(*value))),
         _ => None,
     });

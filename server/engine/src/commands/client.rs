@@ -525,13 +525,14 @@ impl Core {
         let age = |since: Duration| now.saturating_sub(since).as_secs();
         let unread = session.rest.len();
         let memory = session.memory();
+        let (lent, lent_bytes) = session.output.lent();
         let events = if session.output.waiting() > 0 { "rw" } else { "r" };
         let subscriptions = &session.subscriptions;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let result = writeln!(
             line,
             "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} \
-             qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs={} rbp={} obl={} oll=0 omem=0 tot-mem={} events={} \
+             qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs={} rbp={} obl={} oll={} omem={} tot-mem={} events={} \
              cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
             session.id.0,
             session.peer,
@@ -551,6 +552,8 @@ impl Core {
             session.output.memory(),
             session.output.memory(),
             session.output.waiting(),
+            lent,
+            lent_bytes,
             memory,
             events,
             session.last_command,

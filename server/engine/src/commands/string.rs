@@ -2,7 +2,7 @@
 
 use quorate_keyspace::{Ttl, UnixMs};
 
-use super::{Expiry, lcs, write_text};
+use super::{Expiry, lcs};
 use crate::command::Arity::{AtLeast, Exactly};
 use crate::command::{Command, Flags, Group, Keys};
 use crate::{Call, Refusal, Reply};
@@ -217,8 +217,8 @@ fn set(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     };
     let exists = when != When::Always && call.db.kind(key).is_some();
     if gets {
-        match call.db.string(key)? {
-            Some(old) => write_text(&mut call.out, old),
+        match call.db.text(key)? {
+            Some(old) => call.core.lent.write(&mut call.out, old),
             None => call.out.null(),
         }
     }
@@ -291,8 +291,8 @@ fn setnx(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 /// `GET key`
 fn get(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    match call.db.string(call.argv[1])? {
-        Some(text) => write_text(&mut call.out, text),
+    match call.db.text(call.argv[1])? {
+        Some(text) => call.core.lent.write(&mut call.out, text),
         None => call.out.null(),
     }
     Ok(Reply::Written)
@@ -332,8 +332,8 @@ fn getex(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         };
         index += 1;
     }
-    let Some(text) = call.db.string(key)? else { return Ok(Reply::Null) };
-    write_text(&mut call.out, text);
+    let Some(text) = call.db.text(key)? else { return Ok(Reply::Null) };
+    call.core.lent.write(&mut call.out, text);
     match fate {
         Fate::Expire(unit, argument) => {
             let at = unit.instant(call, options[argument], "getex")?;
@@ -353,8 +353,8 @@ fn mget(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let keys = &call.argv[1..];
     call.out.array(keys.len());
     for key in keys {
-        match call.db.string(key) {
-            Ok(Some(text)) => write_text(&mut call.out, text),
+        match call.db.text(key) {
+            Ok(Some(text)) => call.core.lent.write(&mut call.out, text),
             Ok(None) | Err(_) => call.out.null(),
         }
     }

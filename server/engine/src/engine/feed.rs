@@ -171,6 +171,9 @@ impl Engine {
             let row = planned.row;
             let next = dispatch::request(&mut self.keyspace, &mut self.core, &mut session, &mut out, argv, row);
             session.output.bytes = out;
+            if !self.core.lent.is_empty() {
+                session.output.take_over(&mut self.core.lent);
+            }
             if !session.output.bytes.is_empty() {
                 self.core.sessions.list(&mut session);
             }

@@ -61,7 +61,9 @@ fn cells(bench: &Bench, part: &'static str, space: Space) -> Vec<Cell> {
     cells
 }
 
-fn cell(bench: &Bench, part: &'static str, name: &str, pattern: &str, pipeline: usize, space: Space) -> Cell {
+/// A window of one pattern, over this part's connections.
+#[must_use]
+pub fn cell(bench: &Bench, part: &'static str, name: &str, pattern: &str, pipeline: usize, space: Space) -> Cell {
     Cell {
         part,
         name: name.to_owned(),
