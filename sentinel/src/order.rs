@@ -44,6 +44,9 @@ pub enum Order {
         candidate: Option<NodeKey>,
         /// Go on without the master's help.
         force: bool,
+        /// Go on though acknowledged writes may be lost.
+        #[serde(default)]
+        accept_loss: bool,
     },
     /// Take a sentinel out, judged by the leader upon who answers.
     RemoveSentinel {
@@ -212,8 +215,12 @@ impl Orders {
         let command = match order {
             Order::Command(Command::SetGroup { group, changes }) => self.judge(group, Wish::Settings(changes)).await?,
             Order::Command(command) => command,
-            Order::Failover { group, candidate, force } => {
-                let manner = if force { Manner::Force } else { Manner::Handover };
+            Order::Failover { group, candidate, force, accept_loss } => {
+                let manner = match (accept_loss, force) {
+                    (true, _) => Manner::AcceptLoss,
+                    (false, true) => Manner::Force,
+                    (false, false) => Manner::Handover,
+                };
                 self.judge(group, Wish::Failover { candidate, manner }).await?
             }
             Order::RemoveSentinel { sentinel_id } => self.judge_removal(&sentinel_id).await?,

@@ -100,7 +100,8 @@ impl Plane {
         let bad = |_| Problem::invalid("candidate", "a node is named host:port");
         let candidate: Option<NodeKey> = order.candidate.map(|node| node.parse().map_err(bad)).transpose()?;
         let began = self.clock.now();
-        let order = Order::Failover { group: group.clone(), candidate, force: order.force };
+        let order =
+            Order::Failover { group: group.clone(), candidate, force: order.force, accept_loss: order.accept_loss };
         self.orders.carry_out(order).await.map_err(|why| problem(&name, why))?;
         let limit =
             self.driver.view().registry.group(&group).map_or(FAILOVER_MOST, |group| group.settings.failover_timeout());

@@ -194,7 +194,8 @@ impl Scene<'_> {
             master: self.instance(name, &group.master, group, name.as_str(), "master"),
             o_down_ms: group.down_since.map(|since| self.wall.0.saturating_sub(since.0)),
             failover_state: failover.map(|f| f.phase.sentinel_state()),
-            failover_forced: failover.is_some_and(|f| matches!(f.cause, Cause::Forced | Cause::Planned)),
+            failover_forced: failover
+                .is_some_and(|f| matches!(f.cause, Cause::Forced | Cause::LossAccepted | Cause::Planned)),
             config_epoch: group.epoch.0,
             quorum: group.settings.quorum,
             down_after_ms: group.settings.down_after_ms,

@@ -61,8 +61,8 @@ impl Control for ControlFront {
     }
 
     async fn failover(&self, request: Request<v1::FailoverRequest>) -> Answer<v1::FailoverReply> {
-        let v1::FailoverRequest { group, candidate, force } = request.into_inner();
-        let order = FailoverOrder { candidate: given(candidate), force };
+        let v1::FailoverRequest { group, candidate, force, accept_loss } = request.into_inner();
+        let order = FailoverOrder { candidate: given(candidate), force, accept_loss };
         Ok(Response::new(self.0.failover(&group, order).await?.into()))
     }
 

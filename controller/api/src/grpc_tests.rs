@@ -27,7 +27,12 @@ async fn control_answers_and_refuses() {
     let missing = client.get_group(v1::GetGroupRequest { group: "x".into() }).await.expect_err("no such group");
     assert_eq!((missing.code(), missing.message()), (Code::NotFound, "no such group: x"));
 
-    let order = v1::FailoverRequest { group: "main".into(), candidate: "127.0.0.1:7002".into(), force: false };
+    let order = v1::FailoverRequest {
+        group: "main".into(),
+        candidate: "127.0.0.1:7002".into(),
+        force: false,
+        accept_loss: true,
+    };
     let report = client.failover(order).await.expect("a report").into_inner();
     assert_eq!((report.master.expect("a master").port, report.took_ms), (7002, 20));
 

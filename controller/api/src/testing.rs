@@ -131,7 +131,7 @@ impl ControlPlane for FakePlane {
 
     fn failover(&self, group: &str, order: FailoverOrder) -> Outcome<FailoverReport> {
         let master = Master { group: group.into(), host: "127.0.0.1".into(), port: 7002, epoch: 4 };
-        let what = format!("failover {group} {:?} {}", order.candidate, order.force);
+        let what = format!("failover {group} {:?} {} {}", order.candidate, order.force, order.accept_loss);
         self.order(what, FailoverReport { master, took_ms: 20, paused_ms: 5 })
     }
 

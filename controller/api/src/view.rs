@@ -180,8 +180,10 @@ pub struct Event {
 pub struct FailoverOrder {
     /// `host:port` of the replica to promote; absent: the sentinels choose.
     pub candidate: Option<String>,
-    /// Fail over though the master does not answer, without a handover.
+    /// Fail over though the master does not answer, without a handover. Refused in a `quorum` group of which too few voters answer.
     pub force: bool,
+    /// Then go on with whoever is left, as the others will never come back: acknowledged writes that only they hold are lost.
+    pub accept_loss: bool,
 }
 
 /// What a planned failover came to.

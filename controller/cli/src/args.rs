@@ -132,6 +132,9 @@ pub struct Failover {
     /// Fail over though the master does not answer, without a handover: what only the master holds is lost.
     #[arg(long)]
     pub force: bool,
+    /// So many voters will never come back that no choice is safe: go on with whoever is left. Acknowledged writes that only the lost ones held are lost.
+    #[arg(long)]
+    pub accept_loss: bool,
     /// Where to ask.
     #[command(flatten)]
     pub api: Api,

@@ -71,6 +71,7 @@ pub fn failover(flags: &Failover) -> Outcome {
             group: flags.group.clone(),
             candidate: flags.to.clone().unwrap_or_default(),
             force: flags.force,
+            accept_loss: flags.accept_loss,
         };
         let reply = control
             .call(Again::OnlyIfRefused, async |mut client| Ok(client.failover(request.clone()).await?.into_inner()))

@@ -7,7 +7,7 @@
 mod voters;
 
 use crate::command::{Command, Entry, Fault, Ground, NodeSpec};
-use crate::event::{Event, instance_master, instance_replica, instance_sentinel};
+use crate::event::{Event, instance, instance_master, instance_replica, instance_sentinel};
 use crate::failover::{AbortReason, Cause, End, Failover, Next, Phase, Seen, Stage};
 use crate::faults::{Fault as Broken, is_armed};
 use crate::model::{Group, Identity, MAX_GROUPS, MAX_NODES, MAX_SENTINELS, Member, NodeRecord, Registry};
@@ -84,6 +84,11 @@ pub enum Rejected {
     /// There is no such sentinel, or it was removed before.
     #[error("no such sentinel: {0}")]
     NoSuchSentinel(String),
+    /// Too few voters answer to choose a master that holds everything that was acknowledged (I4).
+    #[error(
+        "too few voters answer: acknowledged writes that only the others hold would be lost. If those will never come back, say that it may be (accept-loss)"
+    )]
+    WouldLose,
     /// A change of the voters was refused.
     #[error(transparent)]
     Voters(#[from] ConfigError),
@@ -419,7 +424,7 @@ impl Group {
         self.claimed = epoch;
         self.failover = Some(Failover { epoch, cause, wanted, from: self.master.clone(), began: news.at, phase });
         news.tell(name, self, "+new-epoch", epoch.to_string());
-        if let Cause::Down { .. } | Cause::Planned | Cause::Forced = cause {
+        if let Cause::Down { .. } | Cause::Planned | Cause::Forced | Cause::LossAccepted = cause {
             for event in ["+try-failover", "+elected-leader", "+failover-state-select-slave"] {
                 news.tell(name, self, event, instance_master(name, self));
             }
@@ -467,9 +472,18 @@ impl Group {
         if !self.nodes.contains_key(&candidate) {
             return Err(Rejected::NoSuchNode(candidate));
         }
+        let is_accepted = self.failover.as_ref().is_some_and(|running| running.cause == Cause::LossAccepted);
+        if ground == Ground::LossAccepted && !is_accepted {
+            return Err(Rejected::WouldLose); // nobody said so of this failover
+        }
         let before = self.step(epoch, Seen::Chosen(candidate.clone()))?;
-        if ground == Ground::Blank {
-            self.voting.begin_anew();
+        match ground {
+            Ground::Promises => {}
+            Ground::Blank => self.voting.begin_anew(),
+            Ground::LossAccepted => {
+                news.tell(name, self, "+loss-accepted", instance(name, self, &candidate));
+                self.voting.begin_anew();
+            }
         }
         // Before it is told: it takes no mastership in a config in which it does not vote. R of both configs is what it was.
         self.keep_master_a_voter(name, &candidate, news);
@@ -548,7 +562,7 @@ impl Group {
 
     fn abort(&mut self, name: &GroupName, epoch: Epoch, why: AbortReason, news: &mut News) -> Result<(), Rejected> {
         let before = self.step(epoch, Seen::Aborted(why))?;
-        if !matches!(before.cause, Cause::Planned | Cause::Forced) {
+        if !matches!(before.cause, Cause::Planned | Cause::Forced | Cause::LossAccepted) {
             self.aborted = self.aborted.saturating_add(1);
         }
         let event = match why {

@@ -248,6 +248,9 @@ pub enum Ground {
     Promises,
     /// Every known node said that it holds no data at all: whoever voted is no more.
     Blank,
+    /// The operator said that acknowledged writes may be lost (I4 is given up, this once): it holds the greatest data of those that answered, and whoever
+    /// voted counts no more.
+    LossAccepted,
 }
 
 /// A node that is named in the configuration.

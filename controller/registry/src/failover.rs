@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  FailoverBegin                       FailoverBegin
-//!  (planned: the master answers)       (down, forced, restarted, founding, barred)
+//!  (planned: the master answers)       (down, forced, loss accepted, restarted, founding, barred)
 //!        │                                   │
 //!        ▼                                   ▼
 //!    CatchingUp ────────CaughtUp───────▶ Collecting ──Chosen──▶ Promoting ──Promoted──▶ Reconfiguring ──FailoverEnd──▶ ∎
@@ -58,6 +58,8 @@ pub enum Cause {
     Planned,
     /// The operator asked to go on without the master.
     Forced,
+    /// The operator asked to go on with whoever is left: too few voters are there to choose safely, and will not come back.
+    LossAccepted,
     /// The master answers and is master no more: its process restarted, so it is fenced (I11).
     Restarted,
     /// The group never had an epoch.

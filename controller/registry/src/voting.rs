@@ -321,7 +321,7 @@ impl Voting {
         self.tell(back)
     }
 
-    /// Nobody holds any data: there is nothing to guard, and whoever voted is no more.
+    /// Nobody holds any data, so that there is nothing to guard; or the operator gave up what is lost. Whoever voted is no more.
     pub(crate) fn begin_anew(&mut self) {
         let version = self.config().version + 1;
         *self = Voting::Settled(VotingConfig { version, copies: 1, ..VotingConfig::default() });

@@ -179,7 +179,7 @@ async fn failover(shared: &Shared, group: &[u8], coordinated: bool, out: &mut Wr
     let Some(facts) = shared.tower.facts(&group) else { return out.error(NO_GROUP) };
     // As in the reference, the plain form works though the master is gone; the coordinated one needs it.
     let force = !coordinated && (facts.master.s_down_ms.is_some() || facts.master.disconnected);
-    let order = FailoverOrder { candidate: None, force };
+    let order = FailoverOrder { candidate: None, force, accept_loss: false };
     match tokio::time::timeout(FAILOVER_PATIENCE, shared.tower.failover(&group, order)).await {
         Ok(Ok(_)) | Err(_) => out.simple("OK"),
         Ok(Err(problem)) => refuse(&problem, out),

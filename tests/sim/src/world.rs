@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quorate_consensus::RaftId;
-use quorate_registry::command::NodeSpec;
-use quorate_registry::steering::Failure;
+use quorate_registry::command::{Ground, NodeSpec};
+use quorate_registry::steering::{Failure, Manner};
 use quorate_registry::{Command, Durability, Entry, Registry, Settings, UnixMs};
 
 use crate::check::discovery::Discovery;
@@ -33,6 +33,8 @@ use crate::trace::{Trace, digest_of};
 const FOUNDING: Duration = Duration::from_secs(15);
 /// A healed group is at rest within this: the longest waits of the protocol (restart grace, retries up to ten seconds) one after the other.
 const HEALING: Duration = Duration::from_secs(60);
+/// How often an operator looks whether it is.
+const LOOKS: Duration = Duration::from_secs(3);
 /// Clients go on for so long after the heal, and then read everything once more.
 const AFTER: Duration = Duration::from_millis(600);
 /// Without sentinels a group goes on for longer than any lease, and is then asked whether it still does.
@@ -192,7 +194,7 @@ impl World {
         self.chaos_begins();
         self.go_on(self.plan.chaos)?;
         self.chaos_ends();
-        self.until("the healed group is at rest", HEALING, |world| world.unrest().is_none())?;
+        self.heals()?;
         let before: u64 = self.clients.iter().map(|client| client.written).sum();
         self.until("writes go on", LAST_READS, |world| {
             world.clients.iter().map(|client| client.written).sum::<u64>() > before
@@ -215,6 +217,21 @@ impl World {
         let group = self.registry.group(&group_name()).expect("it was founded");
         converged::same_data(group, &mut self.nodes)?;
         self.judge()
+    }
+
+    /// Everything is there again, and the group comes to rest; if so many voters lost their data that nobody can know what was acknowledged, once its
+    /// operator has said that it may be lost.
+    fn heals(&mut self) -> Result<(), Breach> {
+        let end = self.queue.now().plus(HEALING);
+        loop {
+            let judged = self.until("the healed group is at rest", LOOKS, |world| world.unrest().is_none());
+            if judged.is_ok() || self.breach.is_some() || self.queue.now() >= end {
+                return judged;
+            }
+            if converged::is_lost(&self.sentinels, &self.nodes) {
+                self.ask_failover(Manner::AcceptLoss);
+            }
+        }
     }
 
     /// I13: most sentinels are gone, and all nodes are there: the group goes on, under the same master.
@@ -606,8 +623,8 @@ impl World {
         self.terms.publish(now, group.voting.published() == Durability::Quorum);
         let Some(before) = before else { return Ok(()) };
         self.voters.applied(one, &before, group, &self.holdings)?;
-        if let Command::Chosen { candidate, .. } = &one.command {
-            if !before.voting.withholds() {
+        if let Command::Chosen { candidate, ground, .. } = &one.command {
+            if !before.voting.withholds() || *ground == Ground::LossAccepted {
                 self.terms.waive(now);
             }
             let candidate = node::place(candidate);

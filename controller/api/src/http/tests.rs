@@ -109,7 +109,13 @@ async fn bad_input_names_the_field() {
 async fn orders_reach_the_plane() {
     let f = fixture(None);
     f.check("POST /v1/groups/main/failover", "", 200, &[("/master/port", json!(7002)), ("/paused_ms", json!(5))]).await;
-    f.check("POST /v1/groups/main/failover", r#"{"candidate":"127.0.0.1:7002","force":true}"#, 200, &[]).await;
+    f.check(
+        "POST /v1/groups/main/failover",
+        r#"{"candidate":"127.0.0.1:7002","force":true,"accept_loss":true}"#,
+        200,
+        &[],
+    )
+    .await;
     f.check("POST /v1/groups", r#"{"name":"n","host":"h","port":1,"quorum":2,"nodes":["h:2"]}"#, 201, &[]).await;
     f.check("PATCH /v1/groups/main", r#"{"quorum":"1"}"#, 200, &[]).await;
     f.check("POST /v1/groups/main/nodes/127.0.0.1:7003", "", 201, &[("/voting/version", json!(5))]).await;
@@ -120,8 +126,8 @@ async fn orders_reach_the_plane() {
     assert_eq!(
         *f.plane.orders.lock().expect("no panic holds it"),
         [
-            "failover main None false",
-            "failover main Some(\"127.0.0.1:7002\") true",
+            "failover main None false false",
+            "failover main Some(\"127.0.0.1:7002\") true true",
             "monitor n h:1 2 [\"h:2\"]",
             "set main {\"quorum\": \"1\"}",
             "add 127.0.0.1:7003 to main",

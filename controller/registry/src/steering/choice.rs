@@ -6,6 +6,9 @@
 //! - `async`: every one that can be reached, at least one. Two nodes must fail over when one dies, as in Redis.
 //! - while the voters change: as many as both configs ask for (I9).
 //!
+//! When the operator accepts that acknowledged writes are lost, since so many voters are lost for good: the greatest of all that answer, with a vote or
+//! without, once every node that is not down has promised. A choice by promises comes first even then.
+//!
 //! A group without voters (a new one, or one of stock nodes) takes anyone with data. An `async` config whose voters all promised that they hold
 //! nothing any more binds nobody: a learner's data may then be the best there is. Without any data at all, the configured master is taken as it is, when nobody
 //! else can hold any: all known nodes have said so, or, in a group that never had an epoch, a majority has within the grace.
@@ -55,7 +58,7 @@ pub(super) fn decide(view: View<'_>, failover: &Failover, promises: &[Promise<'_
         return Decision::Choose(node.clone(), Ground::Promises);
     }
     let patience = match failover.cause {
-        Cause::Founding | Cause::Restarted => RESTART_GRACE,
+        Cause::Founding | Cause::Restarted | Cause::LossAccepted => RESTART_GRACE,
         Cause::Planned => HANDOVER_PATIENCE,
         Cause::Down { .. } | Cause::Forced | Cause::Barred => PATIENCE,
     };
@@ -64,6 +67,9 @@ pub(super) fn decide(view: View<'_>, failover: &Failover, promises: &[Promise<'_
     }
     if let Some(node) = round.best().or_else(|| round.heir()) {
         return Decision::Choose(node.clone(), Ground::Promises);
+    }
+    if let Some(node) = round.whoever_is_left() {
+        return Decision::Choose(node.clone(), Ground::LossAccepted);
     }
     if let Some(node) = round.blank(elapsed) {
         return Decision::Choose(node.clone(), Ground::Blank);
@@ -146,7 +152,9 @@ impl<'a> Round<'a> {
             }
             // The old master served until it promised.
             Cause::Barred => from,
-            Cause::Down { .. } | Cause::Forced | Cause::Restarted | Cause::Founding => return None,
+            Cause::Down { .. } | Cause::Forced | Cause::LossAccepted | Cause::Restarted | Cause::Founding => {
+                return None;
+            }
         };
         (self.suffice(self.promises) && self.eligible(node)).then_some(node.0)
     }
@@ -219,6 +227,19 @@ impl<'a> Round<'a> {
                 is_other || !(facts.data_known || facts.loading)
             })
         })
+    }
+
+    /// The operator accepted the loss: the greatest of those that promised, or the one that he named. I2 fences the others, I10 bars who holds nothing.
+    fn whoever_is_left(&self) -> Option<&'a NodeKey> {
+        if self.failover.cause != Cause::LossAccepted || self.promises.iter().any(|(_, facts)| facts.loading) {
+            return None; // it is chosen among those that are left, not among those that were quick
+        }
+        let wanted = self.failover.wanted.as_ref();
+        let named = |(node, facts): &Promise<'a>| Some(*node) == wanted && Self::holds_data(facts);
+        let able = self.promises.iter().copied();
+        let able = able.filter(|promise| if wanted.is_some() { named(promise) } else { self.is_able(*promise) });
+        let best = able.max_by_key(|(_, facts)| (data(facts, false), Reverse(facts.priority), Reverse(&facts.run_id)));
+        best.map(|(node, _)| node)
     }
 
     /// Nobody holds data: the master of record, empty as it is.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::View;
-use super::choice::{floor, prospects};
+use super::choice::{floor, prospects, voters_suffice};
 use crate::apply::Rejected;
 use crate::command::Command;
 use crate::failover::Cause;
@@ -20,6 +20,8 @@ pub enum Manner {
     Handover,
     /// Without the master's help.
     Force,
+    /// With whoever is left, when too few voters are for anything else: what only the others hold is lost, though it was acknowledged.
+    AcceptLoss,
 }
 
 /// The request as a command for the leader to propose, or why it cannot be: SENTINEL FAILOVER and the API.
@@ -36,16 +38,26 @@ pub fn request_failover(
         return Err(Rejected::InProgress(name.clone()));
     }
     let view = View { now, name, group, sights };
-    if let Some(node) = candidate {
-        if *node == group.master || !group.nodes.contains_key(node) {
-            return Err(Rejected::NoSuchNode(node.clone()));
-        }
-        if !prospects(view).any(|(able, _)| able == node) {
-            return Err(Rejected::NoGoodReplica);
-        }
+    let suffices = voters_suffice(view);
+    if let Some(node) = candidate
+        && (*node == group.master || !group.nodes.contains_key(node))
+    {
+        return Err(Rejected::NoSuchNode(node.clone()));
+    }
+    if manner == Manner::AcceptLoss && !suffices {
+        return go_on_with_whoever_is_left(view, candidate);
+    }
+    if let Some(node) = candidate
+        && !prospects(view).any(|(able, _)| able == node)
+    {
+        return Err(Rejected::NoGoodReplica);
     }
     let serves = view.facts(&group.master).is_some_and(|(facts, _)| facts.role == Role::Master);
     let handover = manner == Manner::Handover && serves && !view.is_down(&group.master);
+    // I4: a choice that could only be refused is not begun, and which word would help is said.
+    if !handover && group.voting.withholds() && !suffices {
+        return Err(Rejected::WouldLose);
+    }
     // In a handover everyone may catch up, so the operator's preferences come before offsets.
     let best = prospects(view).filter(|(_, facts)| !handover || facts.link_up).min_by_key(|(_, facts)| {
         let data = (facts.data_epoch, facts.offset);
@@ -57,6 +69,19 @@ pub fn request_failover(
         false => (Cause::Forced, candidate.cloned()),
     };
     Ok(Command::FailoverBegin { group: name.clone(), expected: group.epoch, floor: floor(view), cause, wanted })
+}
+
+/// The operator knows what the sentinels cannot: those who are gone will not come back. Somebody has to hold data (I10): an empty node would wipe
+/// what a lost one may yet bring.
+fn go_on_with_whoever_is_left(view: View<'_>, candidate: Option<&NodeKey>) -> Result<Command, Rejected> {
+    let group = view.group;
+    let holds = |node: &NodeKey| view.facts(node).is_some_and(|(facts, _)| facts.data_known) && !view.is_down(node);
+    if !group.nodes.keys().any(|node| holds(node) && candidate.is_none_or(|wanted| wanted == node)) {
+        return Err(Rejected::NoGoodReplica);
+    }
+    let (group, expected) = (view.name.clone(), group.epoch);
+    let (floor, wanted) = (floor(view), candidate.cloned());
+    Ok(Command::FailoverBegin { group, expected, floor, cause: Cause::LossAccepted, wanted })
 }
 
 /// The request as a command for the leader to propose, or why it cannot be: SENTINEL SET and the API. What only the nodes

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use quorate_registry::{Ack, Durability, Settings, Voting};
+use quorate_registry::steering::Manner;
+use quorate_registry::{Ack, Durability, Rejected, Settings, Voting};
 
 use crate::durability::{quorum, set};
-use crate::world::World;
+use crate::world::{World, key};
 use crate::{LONG, SOON};
 
 /// A group of voters, its change under way and not adopted by the master, since none of `lagging` holds what it acknowledged.
@@ -85,4 +86,52 @@ fn a_learner_is_not_let_in_to_terms_that_the_voters_cannot_keep() {
     world.run_for(LONG);
     assert!(matches!(world.group().voting, Voting::Settled(_)), "{:?}", world.group().voting);
     assert_eq!(world.group().voting.config().ack, Ack::Receipt);
+}
+
+/// I4: when too few voters are left to know what was acknowledged, nobody is chosen, and force is no way around that; the operator's word is.
+#[test]
+fn only_the_operator_gives_up_what_is_lost() {
+    let mut world = World::serving(45, 3, quorum());
+    world.run_for(SOON);
+    world.node(7003).lagging = true;
+    world.run_for(Duration::from_millis(200));
+    world.kill(7001);
+    world.kill(7002);
+    world.run_for(LONG);
+    assert_eq!(world.ask_failover(None, Manner::Force), Err(Rejected::WouldLose));
+    assert_eq!(world.ask_failover(None, Manner::Handover), Err(Rejected::WouldLose));
+    assert_eq!((world.group().epoch.0, &world.group().failover), (1, &None));
+    world.ask_failover(None, Manner::AcceptLoss).expect("7003 holds something");
+    world.run_until("it leads", LONG, |w| w.group().master == key(7003));
+    assert_eq!((world.count("+loss-accepted"), world.published()), (1, Durability::Async));
+    // What it lacks was given up: from here on everything is as in a new group.
+    world.committed.clear();
+    world.acknowledged = 0;
+    world.node(7003).lagging = false;
+    replace(&mut world, &[7001, 7002]);
+    world.run_until("quorum again", LONG, |w| w.calm() && w.all_vote() && w.published() == Durability::Quorum);
+    world.assert_nothing_lost("since");
+}
+
+/// Where nothing need be lost nothing is, whatever the operator accepts.
+#[test]
+fn a_loss_that_is_not_needed_is_not_taken() {
+    let mut world = World::serving(46, 3, quorum());
+    world.run_for(SOON);
+    world.ask_failover(None, Manner::AcceptLoss).expect("two of three will do");
+    world.run_until("another leads", LONG, |w| w.group().epoch.0 == 2 && w.calm());
+    assert_eq!(world.count("+loss-accepted"), 0);
+    assert_eq!(world.published(), Durability::Quorum);
+    world.assert_nothing_lost("it was a failover as any other");
+}
+
+/// Not even then: an empty node would wipe what a lost one may yet bring (I10).
+#[test]
+fn an_empty_node_is_never_what_is_left() {
+    let mut world = World::serving(47, 3, quorum());
+    world.kill(7001);
+    world.kill(7002);
+    world.restart(7003, true);
+    world.run_for(SOON * 3);
+    assert_eq!(world.ask_failover(None, Manner::AcceptLoss), Err(Rejected::NoGoodReplica));
 }

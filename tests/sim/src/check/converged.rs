@@ -57,8 +57,18 @@ pub fn unrest(sentinels: &[Sentinel], nodes: &[Node]) -> Option<String> {
     None
 }
 
-/// Too few voters vouch for their data, or those that hold the most of it may not lead (priority 0), so that nobody may be chosen; or the group has
-/// fewer nodes left than hold each write, or was told to acknowledge by logs that it does not keep, before anybody knew: a case for the operator,
+/// So many voters lost their data that no choice is safe: the operator has to say that what they held is lost.
+pub fn is_lost(sentinels: &[Sentinel], nodes: &[Node]) -> bool {
+    let Some(group) = sentinels.iter().find_map(|one| one.registry()?.group(&group_name())) else { return false };
+    let is_lost = |config: &VotingConfig| {
+        let vouching = config.voters.iter().filter_map(|id| vouching(id, nodes)).count();
+        config.durability == Durability::Quorum && vouching < config.promises()
+    };
+    group.failover.is_none() && group.voting.parts().any(is_lost)
+}
+
+/// The voters that hold the most data may not lead (priority 0), so that nobody may be chosen; or the group has fewer nodes left than hold each
+/// write, or was told to acknowledge by logs that it does not keep, before anybody knew: a case for the operator,
 /// whatever heals.
 pub fn is_stranded(sentinels: &[Sentinel], nodes: &[Node]) -> bool {
     let Some(group) = sentinels.iter().find_map(|one| one.registry()?.group(&group_name())) else { return false };
@@ -70,7 +80,7 @@ pub fn is_stranded(sentinels: &[Sentinel], nodes: &[Node]) -> bool {
         let masterless = !vouching.iter().any(|facts| facts.role == NodeRole::Master);
         let copies = config.copies as usize;
         let too_few = vouching.len() < copies && group.nodes.len() < copies;
-        vouching.len() < config.voters.len() + 1 - copies || (barred && masterless) || too_few
+        (barred && masterless) || too_few
     };
     let facts = group.nodes.keys().filter_map(|key| nodes[place(key)].facts());
     let by_logs = group.settings.durability == Durability::Quorum && group.settings.ack == Ack::Fsync;

@@ -27,8 +27,8 @@ impl Promises {
     /// A sentinel applied a command, and its registry had this group before.
     pub fn applied(&self, one: &Applied, group: &Group) -> Result<(), Breach> {
         let Command::Chosen { epoch, candidate, ground, .. } = &one.command else { return Ok(()) };
-        // Without any data there is nothing to lose, and nobody votes.
-        if !one.changed || *ground == Ground::Blank {
+        // Without any data there is nothing to lose, and nobody votes; and an operator may give up what too few are left to vouch for.
+        if !one.changed || *ground != Ground::Promises {
             return Ok(());
         }
         let promised: BTreeSet<NodeId> =

@@ -76,8 +76,10 @@ impl Voters {
 
     /// A sentinel applied a command; the group was so before, and is so now.
     pub fn applied(&mut self, one: &Applied, before: &Group, now: &Group, holdings: &Holdings) -> Result<(), Breach> {
-        if let (Command::Chosen { ground: Ground::Blank, .. }, true) = (&one.command, one.changed) {
-            self.masters.clear(); // nobody holds anything, and every mastership so far is over
+        if let (Command::Chosen { ground: Ground::Blank | Ground::LossAccepted, .. }, true) =
+            (&one.command, one.changed)
+        {
+            self.masters.clear(); // nobody holds anything, or what was held is given up; and every mastership so far is over
         }
         if let (Command::VotersSettled { epoch, version, .. }, true) = (&one.command, one.changed) {
             self.expect_settled(Epoch(epoch.0), *version, before, holdings)?;
