@@ -153,7 +153,7 @@ impl Output {
     }
 
     /// Of `count` sent bytes, those up to the last value among them; returns how many own bytes follow it.
-    #[cold]
+    #[inline(never)]
     fn mark_loans_sent(&mut self, count: usize) -> usize {
         let mut left = count;
         while left > 0
