@@ -5,7 +5,7 @@
 //! address has to be kept, and small collections cost their owner eight bytes.
 use crate::table::prefetch_line;
 use crate::thin::MARKED;
-use crate::{Flat, IntSet, Listpack};
+use crate::{Flat, IntSet, Strip};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
@@ -20,7 +20,7 @@ const LARGE: u32 = 0;
 pub unsafe trait Small: Sized + Clone + Send {}
 
 // SAFETY: a wrapper of a `Thin` without mark, which begins with a count of at least 7.
-unsafe impl Small for Listpack {}
+unsafe impl Small for Strip {}
 // SAFETY: a wrapper of a `Thin` without mark, which begins with a count of at least 6.
 unsafe impl Small for Flat {}
 
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
     use std::rc::Rc;
 
-    type Held = Compact<Listpack, (Rc<()>, u64)>;
+    type Held = Compact<Strip, (Rc<()>, u64)>;
 
     fn check(held: &Held, expected: &str) {
         let shown = match held.view() {
@@ -197,11 +197,11 @@ mod tests {
         }
         check(&held, "ints [-70000, 3, 1099511627776]");
         check(&held.clone(), "ints [-70000, 3, 1099511627776]");
-        held = Held::small(Listpack::new());
+        held = Held::small(Strip::new());
         check(&held, "pack []");
         let Split::Small(pack) = held.split_mut() else { panic!("a listpack") };
         (0..300).for_each(|_| pack.push_back(b"xyz"));
-        *pack = Listpack::new();
+        *pack = Strip::new();
         pack.push_back(b"a");
         check(&held, "pack [[97]]");
         check(&held.clone(), "pack [[97]]");

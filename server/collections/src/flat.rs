@@ -9,7 +9,7 @@
 //!          0xe0                 a string, its length u32, its bytes
 //! ```
 //!
-//! A [`Listpack`](crate::Listpack) takes two bytes an element where this takes one, because it can be walked backwards; its scores are texts. Files have
+//! A [`listpack`](crate::listpack) takes two bytes an element where this takes one, because it can be walked backwards; its scores are texts. Files have
 //! listpacks, so these are rewritten on the way out and in. Each string and each number has exactly one encoding, so that finding one is comparing bytes.
 //!
 //! Everything here is bounds-checked: a position that a change made stale may give nonsense or a panic, never more.
@@ -308,9 +308,7 @@ impl<'a> Encoded<'a> {
                 (1, &[])
             }
             Part::Int(value) => {
-                // The bits that differ from the sign, and the sign.
-                let bits = 65 - (value ^ (value >> 63)).leading_zeros() as usize;
-                let width = bits.div_ceil(8);
+                let width = int_width(value);
                 head[0] = INT + width as u8;
                 head[1..].copy_from_slice(&value.to_le_bytes());
                 (1 + width, &[])
@@ -376,9 +374,17 @@ fn decode(bytes: &[u8], at: usize) -> (Element<'_>, usize) {
     (element, end)
 }
 
+/// Bytes that an integer takes, 1 to 8.
+#[inline]
+pub(crate) fn int_width(value: i64) -> usize {
+    // The bits that differ from the sign, and the sign.
+    let bits = 65 - (value ^ (value >> 63)).leading_zeros() as usize;
+    bits.div_ceil(8)
+}
+
 /// The integer of these bytes, 1 to 8 from `at` on.
 #[inline]
-fn int(bytes: &[u8], at: usize, width: usize) -> i64 {
+pub(crate) fn int(bytes: &[u8], at: usize, width: usize) -> i64 {
     let mut wide = [0; 8];
     match bytes[at..].first_chunk::<8>() {
         // Whatever follows it is shifted out.

@@ -1,8 +1,7 @@
 //! Data structures under the keyspace. The room that may hold `unsafe` (beside it only the memory room, which knows no data).
 //!
-//! Two kinds of structures live here. The compact ones (`listpack`, `intset`, `quicklist`) keep Redis's formats byte for
-//! byte, so that an RDB file takes their bytes verbatim. The others (`flat`, `table`, `entry`, `leaf`, `skiplist`) are this project's own. What is
-//! small and many lies in `blocks`.
+//! All are this project's own; what Redis's files have instead of the small ones, `listpack` and `intset` read and write. What is small and many
+//! lies in `blocks`.
 //! Nothing here knows of keys' types, clocks or commands; randomness is an argument.
 #![allow(unsafe_code)]
 
@@ -21,6 +20,7 @@ pub mod quicklist;
 pub mod seed;
 pub mod sha1;
 pub mod skiplist;
+pub mod strip;
 pub mod table;
 pub mod text;
 mod thin;
@@ -30,10 +30,11 @@ pub use entry::{Apart, Body, Entry, Held, NewValue};
 pub use flat::Flat;
 pub use intset::IntSet;
 pub use leaf::Leaf;
-pub use listpack::{Element, Listpack};
+pub use listpack::Element;
 pub use quicklist::QuickList;
 pub use seed::HashSeed;
 pub use skiplist::SkipList;
+pub use strip::Strip;
 pub use table::{FETCHED, Keyed, Table};
 
 /// Untrusted bytes do not hold what they claim to hold.

@@ -1,19 +1,19 @@
-//! A short sequence of strings and integers in one allocation: Redis's listpack, byte for byte (so RDB files take it verbatim).
+//! A short sequence of strings and integers as files have it: Redis's listpack. In memory are a [`Flat`](crate::Flat) or a [`Strip`](crate::Strip).
 //!
 //! ```text
 //! total bytes u32 | elements u16 (65535: too many to say) | element … | 0xFF          all little-endian
 //! element: encoding and data | length of that, backwards (7 bits a byte, so that a walk can go from the end to the front)
 //! ```
 //!
-//! Everything here is bounds-checked: a position that a change made stale may give nonsense or a panic, never more.
-//! Finding an element is a walk; whoever lets a listpack grow long pays for it.
+//! What is read comes from outside, and is walked once before anybody sees an element of it.
 use crate::Malformed;
 use crate::text::{INT_TEXT_MAX, format_int, parse_int};
-use crate::thin::{LEN_MAX, PREFIX, Thin};
-use std::fmt;
-use std::ops::Range;
 
+/// Bytes of the length, and of all that stands before the elements.
+const PREFIX: usize = 4;
 const HEADER: usize = 6;
+/// Most bytes that are taken: what is made of them is counted with 31 bits, and may take a little more.
+const LEN_MAX: usize = 1 << 30;
 const END: u8 = 0xff;
 /// The count in the header when it does not fit there.
 const COUNT_UNKNOWN: u16 = u16::MAX;
@@ -77,286 +77,34 @@ impl<'a> Element<'a> {
     }
 }
 
-/// Where an element begins. Any change of the listpack makes older positions meaningless (never unsafe).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Pos(usize);
-
-/// A sequence of elements. Below 2 GiB in all: callers convert to another structure long before.
-#[derive(Clone)]
-#[repr(transparent)]
-pub struct Listpack {
-    /// Its count is the listpack's own length field.
-    held: Thin<0>,
-}
-
-impl Listpack {
-    /// An empty listpack.
-    pub fn new() -> Self {
-        let mut held = Thin::new(HEADER + 1);
-        held.rest_mut()[HEADER - PREFIX] = END;
-        Listpack { held }
+/// The elements of untrusted bytes, of which every one was walked once.
+pub fn read(bytes: &[u8]) -> Result<Iter<'_>, Malformed> {
+    const BAD: Malformed = Malformed("listpack");
+    if bytes.len() <= HEADER || bytes.len() > LEN_MAX || bytes[bytes.len() - 1] != END {
+        return Err(BAD);
     }
-
-    /// Takes untrusted bytes and walks every element once.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
-        Self::read(bytes)?;
-        let mut held = Thin::new(bytes.len());
-        held.rest_mut().copy_from_slice(&bytes[PREFIX..]);
-        Ok(Listpack { held })
+    if u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize != bytes.len() {
+        return Err(BAD);
     }
-
-    /// The elements of untrusted bytes, of which every one was walked once.
-    pub fn read(bytes: &[u8]) -> Result<Iter<'_>, Malformed> {
-        const BAD: Malformed = Malformed("listpack");
-        if bytes.len() <= HEADER || bytes.len() > LEN_MAX || bytes[bytes.len() - 1] != END {
+    let (mut at, mut count) = (HEADER, 0usize);
+    while at < bytes.len() - 1 {
+        let rest = &bytes[at..bytes.len() - 1];
+        let length = checked_len(rest).ok_or(BAD)?;
+        let back = Back::of(length);
+        if rest[length..].get(..back.as_slice().len()) != Some(back.as_slice()) {
             return Err(BAD);
         }
-        if u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize != bytes.len() {
-            return Err(BAD);
-        }
-        let (mut at, mut count) = (HEADER, 0usize);
-        while at < bytes.len() - 1 {
-            let rest = &bytes[at..bytes.len() - 1];
-            let length = checked_len(rest).ok_or(BAD)?;
-            let back = Back::of(length);
-            if rest[length..].get(..back.as_slice().len()) != Some(back.as_slice()) {
-                return Err(BAD);
-            }
-            at += length + back.as_slice().len();
-            count += 1;
-        }
-        let stated = u16::from_le_bytes([bytes[4], bytes[5]]);
-        if stated != COUNT_UNKNOWN && usize::from(stated) != count {
-            return Err(BAD);
-        }
-        Ok(Iter { bytes, front: HEADER, back: bytes.len() - 1 })
+        at += length + back.as_slice().len();
+        count += 1;
     }
-
-    /// The listpack in Redis's format.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.held.bytes()
+    let stated = u16::from_le_bytes([bytes[4], bytes[5]]);
+    if stated != COUNT_UNKNOWN && usize::from(stated) != count {
+        return Err(BAD);
     }
-
-    /// Length in bytes, header and end included.
-    pub fn byte_len(&self) -> usize {
-        self.held.len()
-    }
-
-    /// Bytes of the allocation.
-    pub fn memory(&self) -> usize {
-        self.held.room()
-    }
-
-    /// Would a listpack of this length in bytes still be at most `limit` with `text` added? An estimate from above.
-    pub fn fits(byte_len: usize, text: &[u8], limit: usize) -> bool {
-        const OVERHEAD_MAX: usize = 10;
-        byte_len.saturating_add(text.len()).saturating_add(OVERHEAD_MAX) <= limit
-    }
-
-    /// How many elements. A walk when there are 65535 or more.
-    pub fn len(&self) -> usize {
-        match self.stated_count() {
-            COUNT_UNKNOWN => self.iter().count(),
-            count => usize::from(count),
-        }
-    }
-
-    /// No elements?
-    pub fn is_empty(&self) -> bool {
-        self.held.len() == HEADER + 1
-    }
-
-    /// The first element's position.
-    pub fn first(&self) -> Option<Pos> {
-        self.at(HEADER)
-    }
-
-    /// The last element's position.
-    pub fn last(&self) -> Option<Pos> {
-        (!self.is_empty()).then(|| Pos(before(self.as_bytes(), self.end())))
-    }
-
-    /// The position after `pos`.
-    pub fn next(&self, pos: Pos) -> Option<Pos> {
-        self.at(after(self.as_bytes(), pos.0))
-    }
-
-    /// The position before `pos`.
-    pub fn prev(&self, pos: Pos) -> Option<Pos> {
-        (pos.0 > HEADER).then(|| Pos(before(self.as_bytes(), pos.0)))
-    }
-
-    /// The position of element `index`, counted from 0; walks from the nearer end.
-    pub fn nth(&self, index: usize) -> Option<Pos> {
-        let len = self.len();
-        if index >= len {
-            None
-        } else if index < len / 2 {
-            self.positions().nth(index).map(|(pos, _)| pos)
-        } else {
-            self.positions().nth_back(len - 1 - index).map(|(pos, _)| pos)
-        }
-    }
-
-    /// The element at `pos`.
-    pub fn get(&self, pos: Pos) -> Element<'_> {
-        decode(&self.as_bytes()[pos.0..])
-    }
-
-    /// The first element equal to `needle`, from a position on.
-    pub fn find_from(&self, from: Option<Pos>, needle: &[u8]) -> Option<Pos> {
-        let as_int = parse_int(needle);
-        let mut pos = from;
-        while let Some(here) = pos {
-            let found = match self.get(here) {
-                Element::Int(value) => as_int == Some(value),
-                Element::Bytes(bytes) => bytes == needle,
-            };
-            if found {
-                return pos;
-            }
-            pos = self.next(here);
-        }
-        None
-    }
-
-    /// Appends; a string that is a canonical integer is stored as one.
-    pub fn push_back(&mut self, text: &[u8]) {
-        self.put(self.end()..self.end(), Element::of(text));
-    }
-
-    /// Prepends.
-    pub fn push_front(&mut self, text: &[u8]) {
-        self.put(HEADER..HEADER, Element::of(text));
-    }
-
-    /// Inserts before `pos`; returns the new element's position.
-    pub fn insert_before(&mut self, pos: Pos, text: &[u8]) -> Pos {
-        self.put(pos.0..pos.0, Element::of(text));
-        pos
-    }
-
-    /// Inserts after `pos`; returns the new element's position.
-    pub fn insert_after(&mut self, pos: Pos, text: &[u8]) -> Pos {
-        let at = after(self.as_bytes(), pos.0);
-        self.put(at..at, Element::of(text));
-        Pos(at)
-    }
-
-    /// Puts `text` in the place of the element at `pos`.
-    pub fn replace(&mut self, pos: Pos, text: &[u8]) {
-        self.put(pos.0..after(self.as_bytes(), pos.0), Element::of(text));
-    }
-
-    /// Removes `count` elements from `pos` on (fewer when the end comes first); returns what now stands at `pos`.
-    pub fn remove(&mut self, pos: Pos, count: usize) -> Option<Pos> {
-        let (mut to, mut removed) = (pos.0, 0);
-        while removed < count && to < self.end() {
-            to = after(self.as_bytes(), to);
-            removed += 1;
-        }
-        self.held.gap(pos.0..to, 0);
-        self.restate(-(removed as isize));
-        self.at(pos.0)
-    }
-
-    /// Moves the elements from `pos` on into a listpack of their own.
-    pub fn split_off(&mut self, pos: Pos) -> Listpack {
-        let mut tail = Listpack::new();
-        let moved = pos.0..self.end();
-        let count = Iter { bytes: self.as_bytes(), front: moved.start, back: moved.end }.count();
-        tail.held.gap(HEADER..HEADER, moved.len()).copy_from_slice(&self.as_bytes()[moved.clone()]);
-        self.held.gap(moved, 0);
-        self.restate(-(count as isize));
-        tail.restate(count as isize);
-        tail
-    }
-
-    /// Appends all elements of another listpack.
-    pub fn append(&mut self, other: &Listpack) {
-        let (end, count) = (self.end(), other.len());
-        let moved = &other.as_bytes()[HEADER..other.end()];
-        self.held.gap(end..end, moved.len()).copy_from_slice(moved);
-        self.restate(count as isize);
-    }
-
-    /// The elements in order; reversible.
-    pub fn iter(&self) -> Iter<'_> {
-        Iter { bytes: self.as_bytes(), front: HEADER, back: self.end() }
-    }
-
-    /// The elements of these indexes (cut to the length) in order; reversible.
-    pub fn range(&self, indexes: Range<usize>) -> Iter<'_> {
-        let end = self.end();
-        let front = self.nth(indexes.start).map_or(end, |pos| pos.0);
-        let back = self.nth(indexes.end).map_or(end, |pos| pos.0);
-        Iter { bytes: self.as_bytes(), front, back: back.max(front) }
-    }
-
-    /// The elements in order, each with its position; reversible.
-    pub fn positions(&self) -> Positions<'_> {
-        Positions(self.iter())
-    }
-
-    /// Offset of the end byte.
-    fn end(&self) -> usize {
-        self.held.len() - 1
-    }
-
-    fn at(&self, at: usize) -> Option<Pos> {
-        (at < self.end()).then_some(Pos(at))
-    }
-
-    fn stated_count(&self) -> u16 {
-        let bytes = self.as_bytes();
-        u16::from_le_bytes([bytes[4], bytes[5]])
-    }
-
-    /// Puts one element in the place of the bytes `old`: none, or exactly one element.
-    fn put(&mut self, old: Range<usize>, element: Element<'_>) {
-        let added = old.is_empty();
-        let (head, data) = Head::of(element);
-        let back = Back::of(head.as_slice().len() + data.len());
-        let length = head.as_slice().len() + data.len() + back.as_slice().len();
-        let mut room = self.held.gap(old, length);
-        for part in [head.as_slice(), data, back.as_slice()] {
-            let (to, rest) = room.split_at_mut(part.len());
-            to.copy_from_slice(part);
-            room = rest;
-        }
-        self.restate(isize::from(added));
-    }
-
-    /// Writes the count after a change of `added` elements.
-    fn restate(&mut self, added: isize) {
-        if self.stated_count() != COUNT_UNKNOWN {
-            let count = (self.stated_count() as isize + added).clamp(0, COUNT_UNKNOWN as isize) as u16;
-            self.held.rest_mut()[..HEADER - PREFIX].copy_from_slice(&count.to_le_bytes());
-        }
-    }
+    Ok(Iter { bytes, front: HEADER, back: bytes.len() - 1 })
 }
 
-impl PartialEq for Listpack {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
-    }
-}
-
-impl Eq for Listpack {}
-
-impl fmt::Debug for Listpack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
-}
-
-impl Default for Listpack {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// See [`Listpack::iter`].
+/// See [`read`].
 #[derive(Debug, Clone)]
 pub struct Iter<'a> {
     bytes: &'a [u8],
@@ -384,25 +132,6 @@ impl<'a> DoubleEndedIterator for Iter<'a> {
         }
         self.back = before(self.bytes, self.back);
         Some(decode(&self.bytes[self.back..]))
-    }
-}
-
-/// See [`Listpack::positions`].
-#[derive(Debug, Clone)]
-pub struct Positions<'a>(Iter<'a>);
-
-impl<'a> Iterator for Positions<'a> {
-    type Item = (Pos, Element<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let here = Pos(self.0.front);
-        self.0.next().map(|element| (here, element))
-    }
-}
-
-impl<'a> DoubleEndedIterator for Positions<'a> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next_back().map(|element| (Pos(self.0.back), element))
     }
 }
 

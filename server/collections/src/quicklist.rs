@@ -1,11 +1,12 @@
-//! A list as a deque of listpacks: Redis's quicklist, without its compression of inner nodes.
+//! A list as a deque of strips: Redis's quicklist, whose nodes are listpacks, without its compression of inner nodes.
 //!
 //! A node holds as many elements as the fill allows; an element too large for a packed node has a plain node of its own. Pushing
 //! and popping at the ends touches one node. Reaching an index walks over the nodes' counts from the nearer end, then inside one node.
 //! A node cut in two by an insertion is joined with its neighbours again where they fit together.
 //!
 //! Invariants: no node is empty; `len` is the sum of the nodes' counts.
-use crate::listpack::{self, Element, Listpack, Pos};
+use crate::listpack::Element;
+use crate::strip::{self, Strip};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -48,22 +49,22 @@ impl Fill {
         }
     }
 
-    /// May a listpack hold `count` elements in `byte_len` bytes? One element always fits in a node of its own.
+    /// May a strip hold `count` elements in `byte_len` bytes? One element always fits in a node of its own.
     pub fn allows(self, byte_len: usize, count: usize) -> bool {
         byte_len <= self.bytes_max() && count <= self.entries_max()
     }
 }
 
-/// One node, as an RDB file stores it.
+/// One node; an RDB file stores strips as listpacks.
 #[derive(Debug, Clone)]
 pub enum Node {
     /// Many elements.
-    Packed(Listpack),
+    Packed(Strip),
     /// One element too large for a packed node.
     Plain(Vec<u8>),
 }
 
-/// A node with its count, which a listpack of 65535 elements and more does not know.
+/// A node with its count, which a strip of 65535 elements and more does not know.
 #[derive(Debug, Clone)]
 struct Counted {
     node: Node,
@@ -76,18 +77,18 @@ impl Counted {
         let node = if text.len() > fill.bytes_max() {
             Node::Plain(text.to_vec())
         } else {
-            let mut pack = Listpack::new();
+            let mut pack = Strip::new();
             pack.push_back(text);
             Node::Packed(pack)
         };
         Counted { node, count: 1 }
     }
 
-    /// The listpack, if `text` may be added to it.
-    fn with_room(&mut self, text: &[u8], fill: Fill) -> Option<&mut Listpack> {
+    /// The strip, if `text` may be added to it.
+    fn with_room(&mut self, text: &[u8], fill: Fill) -> Option<&mut Strip> {
         match &mut self.node {
             Node::Packed(pack)
-                if self.count < fill.entries_max() && Listpack::fits(pack.byte_len(), text, fill.bytes_max()) =>
+                if self.count < fill.entries_max() && Strip::fits(pack.byte_len(), text, fill.bytes_max()) =>
             {
                 self.count += 1;
                 Some(pack)
@@ -128,14 +129,14 @@ impl QuickList {
         QuickList { nodes: VecDeque::new(), len: 0, fill }
     }
 
-    /// A list that begins as one listpack's elements (the listpack encoding grown too large).
-    pub fn from_listpack(fill: Fill, pack: Listpack) -> Self {
+    /// A list that begins as one strip's elements (the small encoding grown too large).
+    pub fn from_strip(fill: Fill, pack: Strip) -> Self {
         let mut list = Self::new(fill);
         list.push_node(Node::Packed(pack));
         list
     }
 
-    /// Appends a whole node, as a file being loaded brings it. Empty listpacks are skipped.
+    /// Appends a whole node, as a file being loaded brings it. Empty strips are skipped.
     pub fn push_node(&mut self, node: Node) {
         let count = match &node {
             Node::Packed(pack) => pack.len(),
@@ -171,8 +172,8 @@ impl QuickList {
         size_of::<Self>() + self.nodes.capacity() * size_of::<Counted>() + held.sum::<usize>()
     }
 
-    /// If one packed node holds everything: that node, for going back to the listpack encoding.
-    pub fn as_single_listpack(&self) -> Option<&Listpack> {
+    /// If one packed node holds everything: that node, for going back to the small encoding.
+    pub fn as_single_strip(&self) -> Option<&Strip> {
         match self.nodes.front() {
             Some(Counted { node: Node::Packed(pack), .. }) if self.nodes.len() == 1 => Some(pack),
             _ => None,
@@ -232,7 +233,7 @@ impl QuickList {
         let (at, offset) = self.find(index);
         let bytes_max = self.fill.bytes_max();
         match &mut self.nodes[at].node {
-            Node::Packed(pack) if Listpack::fits(pack.byte_len(), text, bytes_max) => {
+            Node::Packed(pack) if Strip::fits(pack.byte_len(), text, bytes_max) => {
                 pack.replace(pack.nth(offset).expect("inside the node"), text);
             }
             Node::Plain(bytes) if text.len() > bytes_max => *bytes = text.to_vec(),
@@ -333,13 +334,17 @@ impl QuickList {
             match &mut node.node {
                 Node::Plain(bytes) => removed += usize::from(bytes == needle),
                 Node::Packed(pack) => {
-                    let matching = |(pos, element): (Pos, Element<'_>)| element.is(needle).then_some(pos);
-                    let found: Vec<Pos> = pack.positions().rev().filter_map(matching).take(limit - removed).collect();
-                    // From the back on, so that the positions before stay true.
-                    for &pos in &found {
-                        pack.remove(pos, 1);
+                    let mut next = pack.last();
+                    while removed < limit
+                        && let Some(here) = next
+                    {
+                        // From the back on, so that the positions before stay true.
+                        next = pack.prev(here);
+                        if pack.get(here).is(needle) {
+                            pack.remove(here, 1);
+                            removed += 1;
+                        }
                     }
-                    removed += found.len();
                 }
             }
             node.count -= removed - before;
@@ -433,7 +438,7 @@ impl QuickList {
 }
 
 enum NodeIter<'a> {
-    Packed(listpack::Iter<'a>),
+    Packed(strip::Iter<'a>),
     Plain(Option<&'a Vec<u8>>),
 }
 
@@ -611,15 +616,15 @@ mod tests {
         let mut list = QuickList::new(Fill::Bytes(8192));
         (0..5000).for_each(|number| list.push_back(format!("element {number}").as_bytes()));
         list.push_back(&vec![b'x'; 10_000]);
-        assert_eq!(list.as_single_listpack(), None);
+        assert_eq!(list.as_single_strip(), None);
         let mut copy = QuickList::new(Fill::Bytes(8192));
-        copy.push_node(Node::Packed(Listpack::new()));
+        copy.push_node(Node::Packed(Strip::new()));
         list.nodes().for_each(|node| copy.push_node(node.clone()));
         assert!(copy.iter().eq(list.iter()));
         assert_eq!(copy.len(), 5001);
         assert!(matches!(copy.nodes().last(), Some(Node::Plain(_))));
         assert!(list.memory() < 120_000, "{}", list.memory());
         list.remove_range(3..usize::MAX);
-        assert_eq!(list.as_single_listpack().map(Listpack::len), Some(3));
+        assert_eq!(list.as_single_strip().map(Strip::len), Some(3));
     }
 }

@@ -41,7 +41,7 @@ pub use value::{
 /// A string or an element as it is stored: bytes, or an integer that stands for its decimal text.
 pub use quorate_collections::listpack::Element as StrRef;
 pub use quorate_collections::{
-    HashSeed, IntSet, Listpack,
+    HashSeed, IntSet, Strip, listpack,
     quicklist::Node as ListNode,
     skiplist::{LexBound, ScoreBound},
 };

@@ -252,7 +252,6 @@ mod tests {
     use super::*;
     use crate::value::testing::{limits, listpack, text};
     use proptest::prelude::*;
-    use quorate_collections::Listpack;
     use std::collections::BTreeMap;
 
     #[derive(Clone, Debug)]
@@ -293,7 +292,7 @@ mod tests {
     fn a_listpack_must_hold_pairs_of_distinct_fields() {
         let pack = |texts: &[&str]| {
             let bytes = listpack(texts);
-            let hash = Hash::from_listpack(Listpack::read(&bytes).expect("well-formed"), &limits())?;
+            let hash = Hash::from_listpack(listpack::read(&bytes).expect("well-formed"), &limits())?;
             assert!(hash.listpack().is_none_or(|back| back == bytes), "back as it came");
             Ok((hash.len(), hash.is_small()))
         };

@@ -1,4 +1,4 @@
-//! A list: one listpack while it fits `list-max-listpack-size`, then a quicklist of listpacks.
+//! A list: one strip (to clients a listpack) while it fits `list-max-listpack-size`, then a quicklist of strips.
 //!
 //! `listpack --(an element more would exceed the limit)--> quicklist --(shrunk to one node at half the limit)-->
 //! listpack`. The half keeps a list at the edge from converting back and forth.
@@ -8,8 +8,8 @@ use crate::{Limits, StrRef};
 use quorate_collections::{
     Apart, Compact,
     compact::Split,
-    listpack::Listpack,
     quicklist::{Fill, Node, QuickList},
+    strip::Strip,
 };
 use std::{fmt, ops::Range};
 
@@ -28,7 +28,7 @@ pub enum End {
 /// A list. Indexes count from 0 at the head; callers resolve negative ones.
 #[derive(Clone)]
 pub struct List {
-    inner: Compact<Listpack, QuickList>,
+    inner: Compact<Strip, QuickList>,
 }
 
 impl Apart for List {
@@ -41,7 +41,7 @@ impl Apart for List {
 impl List {
     /// An empty list.
     pub fn new() -> Self {
-        Self { inner: Compact::small(Listpack::new()) }
+        Self { inner: Compact::small(Strip::new()) }
     }
 
     /// Number of elements.
@@ -178,7 +178,7 @@ impl List {
     pub fn push_node(&mut self, limits: &Limits, node: Node) {
         if let Split::Small(pack) = self.inner.split_mut() {
             match node {
-                Node::Packed(node) if pack.is_empty() && !exceeds(limits, node.byte_len(), node.len()) => {
+                Node::Packed(node) if pack.is_empty() && !exceeds(limits, node.listpack_len(), node.len()) => {
                     *pack = node;
                 }
                 Node::Packed(node) if node.is_empty() => {}
@@ -189,10 +189,10 @@ impl List {
         }
     }
 
-    /// The one listpack, when that is the encoding.
-    pub fn as_listpack(&self) -> Option<&[u8]> {
+    /// The one strip, when that is the encoding.
+    pub fn as_strip(&self) -> Option<&Strip> {
         match self.inner.split() {
-            Split::Small(pack) => Some(pack.as_bytes()),
+            Split::Small(pack) => Some(pack),
             Split::Large(_) => None,
         }
     }
@@ -224,7 +224,7 @@ impl List {
     /// Takes the large encoding if a listpack with `element` in it would exceed the limit.
     fn make_room(&mut self, limits: &Limits, element: &[u8]) {
         if let Split::Small(pack) = self.inner.split()
-            && exceeds(limits, pack.byte_len() + element.len(), pack.len() + 1)
+            && exceeds(limits, pack.listpack_len() + element.len(), pack.len() + 1)
         {
             self.enlarge(limits);
         }
@@ -235,7 +235,7 @@ impl List {
         if let Split::Small(pack) = self.inner.split_mut() {
             let fill = Fill::from_config(limits.list_max_listpack_size.into());
             let pack = std::mem::take(pack);
-            let list = if pack.is_empty() { QuickList::new(fill) } else { QuickList::from_listpack(fill, pack) };
+            let list = if pack.is_empty() { QuickList::new(fill) } else { QuickList::from_strip(fill, pack) };
             self.inner = Compact::large(list);
         }
         match self.inner.split_mut() {
@@ -248,9 +248,9 @@ impl List {
     fn shrink(&mut self, limits: &Limits) {
         let Split::Large(list) = self.inner.split() else { return };
         if list.is_empty() {
-            self.inner = Compact::small(Listpack::new());
-        } else if let Some(pack) = list.as_single_listpack()
-            && !exceeds(limits, 2 * pack.byte_len(), 2 * pack.len())
+            self.inner = Compact::small(Strip::new());
+        } else if let Some(pack) = list.as_single_strip()
+            && !exceeds(limits, 2 * pack.listpack_len(), 2 * pack.len())
         {
             self.inner = Compact::small(pack.clone());
         }
@@ -265,7 +265,7 @@ fn exceeds(limits: &Limits, bytes: usize, count: usize) -> bool {
     }
 }
 
-fn remove_equal_small(pack: &mut Listpack, element: &[u8], from: End, most: usize) -> usize {
+fn remove_equal_small(pack: &mut Strip, element: &[u8], from: End, most: usize) -> usize {
     let mut removed = 0;
     let mut next = match from {
         End::Head => pack.first(),
@@ -375,7 +375,7 @@ mod tests {
                 });
             }
             Step::Node(elements) => {
-                let mut pack = Listpack::new();
+                let mut pack = Strip::new();
                 elements.iter().for_each(|element| pack.push_back(element));
                 list.push_node(&limits(), Node::Packed(pack));
                 model.extend(elements);

@@ -160,10 +160,10 @@ impl Set {
         }
     }
 
-    /// The bytes of the intset, when that is the encoding.
-    pub fn as_intset(&self) -> Option<&[u8]> {
+    /// The integers, when the encoding is an intset.
+    pub fn as_intset(&self) -> Option<&IntSet> {
         match self.inner.view() {
-            View::Ints(ints) => Some(ints.as_bytes()),
+            View::Ints(ints) => Some(ints),
             _ => None,
         }
     }

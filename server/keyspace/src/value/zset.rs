@@ -421,7 +421,6 @@ mod tests {
     use super::*;
     use crate::value::testing::{limits, listpack, text};
     use proptest::prelude::*;
-    use quorate_collections::Listpack;
 
     /// Scores that meet again, with the odd ones among them.
     fn score() -> impl Strategy<Value = f64> {
@@ -484,7 +483,7 @@ mod tests {
     fn a_listpack_must_hold_members_in_order_with_scores() {
         let pack = |texts: &[&str]| {
             let bytes = listpack(texts);
-            let zset = Zset::from_listpack(Listpack::read(&bytes).expect("well-formed"), &limits())?;
+            let zset = Zset::from_listpack(listpack::read(&bytes).expect("well-formed"), &limits())?;
             assert!(zset.listpack().is_none_or(|back| back == bytes), "back as it came");
             Ok((zset.len(), zset.is_small()))
         };

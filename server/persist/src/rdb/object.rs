@@ -1,10 +1,11 @@
 //! One value: its type byte and its content, written as version 10 knows them, read in every form since version 6.
 //!
-//! Lists are QUICKLIST_2 and sets of integers intsets, both verbatim; small hashes and sorted sets are rewritten as listpacks; the rest is
+//! Lists are QUICKLIST_2; their nodes, small hashes and sorted sets are rewritten as listpacks, sets of integers as intsets; the rest is
 //! written element by element. A set in a listpack is written as a plain SET, since SET_LISTPACK came with version 11.
 
+use quorate_collections::Strip;
 use quorate_collections::intset::IntSet;
-use quorate_collections::listpack::{self, Element, Listpack};
+use quorate_collections::listpack::{self, Element};
 use quorate_collections::quicklist::Node;
 use quorate_collections::text::INT_TEXT_MAX;
 use quorate_keyspace::{End, Hash, Limits, List, Malformed, Set, Value, ValueRef, Zset};
@@ -40,7 +41,7 @@ pub(super) fn encode(value: ValueRef<'_>, out: &mut Encoder) {
         ValueRef::String(text) => out.stored(text),
         ValueRef::List(list) => encode_list(list, out),
         ValueRef::Set(set) => match set.as_intset() {
-            Some(bytes) => out.blob(bytes),
+            Some(ints) => out.blob(&ints.to_bytes()),
             None => {
                 out.len(set.len() as u64);
                 set.iter().for_each(|member| out.stored(member));
@@ -71,10 +72,10 @@ pub(super) fn encode(value: ValueRef<'_>, out: &mut Encoder) {
 }
 
 fn encode_list(list: &List, out: &mut Encoder) {
-    if let Some(bytes) = list.as_listpack() {
+    if let Some(strip) = list.as_strip() {
         out.len(1);
         out.len(container::PACKED);
-        return out.blob(bytes);
+        return out.blob(&strip.to_listpack());
     }
     out.len(list.nodes().count() as u64);
     for node in list.nodes() {
@@ -83,9 +84,9 @@ fn encode_list(list: &List, out: &mut Encoder) {
                 out.len(container::PLAIN);
                 out.blob(bytes);
             }
-            Node::Packed(pack) => {
+            Node::Packed(strip) => {
                 out.len(container::PACKED);
-                out.blob(pack.as_bytes());
+                out.blob(&strip.to_listpack());
             }
         }
     }
@@ -112,7 +113,7 @@ pub(super) fn decode(input: &mut Input<'_>, kind: u8, limits: &Limits) -> Result
             if set.is_empty() { Err(Malformed::Empty) } else { Ok(Value::Set(set)) }
         }
         kind::SET_INTSET => {
-            let ints = IntSet::from_bytes(input.string()?).map_err(|error| input.corrupt(error.0))?;
+            let ints = IntSet::from_bytes(&input.string()?).map_err(|error| input.corrupt(error.0))?;
             Set::from_intset(ints, limits).map(Value::Set)
         }
         kind::SET_LISTPACK => {
@@ -160,11 +161,12 @@ fn unknown(input: &Input<'_>, kind: u8) -> RdbError {
 
 /// The elements of a listpack.
 fn elements<'b>(bytes: &'b [u8], input: &Input<'_>) -> Result<listpack::Iter<'b>, RdbError> {
-    Listpack::read(bytes).map_err(|error| input.corrupt(error.0))
+    listpack::read(bytes).map_err(|error| input.corrupt(error.0))
 }
 
-fn listpack(input: &mut Input<'_>) -> Result<Listpack, RdbError> {
-    Listpack::from_bytes(&input.string()?).map_err(|error| input.corrupt(error.0))
+fn strip(input: &mut Input<'_>) -> Result<Strip, RdbError> {
+    let bytes = input.string()?;
+    Ok(Strip::from_elements(elements(&bytes, input)?))
 }
 
 fn decode_list(input: &mut Input<'_>, kind: u8, limits: &Limits) -> Result<List, RdbError> {
@@ -187,7 +189,7 @@ fn decode_list(input: &mut Input<'_>, kind: u8, limits: &Limits) -> Result<List,
         }
         match input.len()? {
             container::PLAIN => list.push_node(limits, Node::Plain(input.string()?)),
-            container::PACKED => list.push_node(limits, Node::Packed(listpack(input)?)),
+            container::PACKED => list.push_node(limits, Node::Packed(strip(input)?)),
             _ => return Err(input.corrupt("unknown container of a list's node")),
         }
     }
