@@ -181,6 +181,7 @@ impl Registry {
             nodes,
             failover: None,
             down_since: None,
+            interim: None,
             aborted: 0,
             revision: 0,
         };
@@ -478,13 +479,14 @@ impl Group {
         }
         let before = self.step(epoch, Seen::Chosen(candidate.clone()))?;
         match ground {
-            Ground::Promises => {}
+            Ground::Promises | Ground::Interim => {}
             Ground::Blank => self.voting.begin_anew(),
             Ground::LossAccepted => {
                 news.tell(name, self, "+loss-accepted", instance(name, self, &candidate));
                 self.voting.begin_anew();
             }
         }
+        self.interim = (ground == Ground::Interim).then_some(epoch);
         // Before it is told: it takes no mastership in a config in which it does not vote. R of both configs is what it was.
         self.keep_master_a_voter(name, &candidate, news);
         if candidate != before.from {

@@ -248,6 +248,8 @@ pub enum Ground {
     Promises,
     /// Every known node said that it holds no data at all: whoever voted is no more.
     Blank,
+    /// The same, and it is barred from leading (priority 0, or its tag): for as long as it takes another to catch up.
+    Interim,
     /// The operator said that acknowledged writes may be lost (I4 is given up, this once): it holds the greatest data of those that answered, and whoever
     /// voted counts no more.
     LossAccepted,

@@ -61,6 +61,9 @@ pub struct Group {
     pub master: NodeKey,
     /// Every known node, the master included.
     pub nodes: BTreeMap<NodeKey, NodeRecord>,
+    /// The epoch of a barred node's mastership: it is handed on as soon as another may lead.
+    #[serde(default)]
+    pub interim: Option<Epoch>,
     /// The failover that is running.
     pub failover: Option<Failover>,
     /// Since when `quorum` sentinels agree that the master is down.

@@ -80,6 +80,36 @@ pub struct NodeFacts {
 }
 
 impl NodeFacts {
+    /// A process of ours as it is when it starts with nothing on its disk and was told nothing (I11): what a test says of a node it says on top of this.
+    pub fn untold(run_id: &str) -> Self {
+        Self {
+            run_id: run_id.to_owned(),
+            node_id: String::new(),
+            role: Role::Fenced,
+            replid: String::new(),
+            offset: Offset(0),
+            master: None,
+            link_up: false,
+            link_down: Duration::ZERO,
+            priority: 100,
+            epoch: Epoch(0),
+            promised: Epoch(0),
+            data_epoch: Epoch(0),
+            data_known: false,
+            agent_port: 1,
+            loading: false,
+            paused: false,
+            link_idle: Duration::ZERO,
+            config_version: 0,
+            committed: Offset(0),
+            renewal: 0,
+            lease_left: Duration::ZERO,
+            fsync_acks: false,
+            tail_unsure: false,
+            replicas: vec![],
+        }
+    }
+
     /// A stock Redis or Valkey node.
     pub fn stock(&self) -> bool {
         self.agent_port == 0
@@ -194,32 +224,7 @@ mod tests {
 
     fn sight(liveness: Liveness, facts: Option<(u64, u64)>) -> Sight {
         let facts = facts.map(|(offset, age_ms)| {
-            let facts = NodeFacts {
-                run_id: "r".into(),
-                node_id: String::new(),
-                role: Role::Replica,
-                replid: "x".into(),
-                offset: Offset(offset),
-                master: None,
-                link_up: true,
-                link_down: Duration::ZERO,
-                priority: 100,
-                epoch: Epoch(1),
-                promised: Epoch(1),
-                data_epoch: Epoch(1),
-                data_known: true,
-                agent_port: 1,
-                loading: false,
-                paused: false,
-                link_idle: Duration::ZERO,
-                config_version: 0,
-                committed: Offset(0),
-                renewal: 0,
-                lease_left: Duration::ZERO,
-                fsync_acks: false,
-                tail_unsure: false,
-                replicas: vec![],
-            };
+            let facts = NodeFacts { offset: Offset(offset), ..NodeFacts::untold("r") };
             (facts, Duration::from_millis(age_ms))
         });
         let (facts, facts_age) = facts.map_or((None, Duration::ZERO), |(facts, age)| (Some(facts), age));

@@ -238,6 +238,10 @@ fn a_handover_given_up_and_one_that_ends_late() {
         (abort(8, AbortReason::NoGoodReplica), "-failover-abort-no-good-slave master main 127.0.0.1 7001"),
         (begin(0, u64::MAX, Cause::Forced, None), "! too many epochs"),
         (begin(0, 0, Cause::Restarted, None), "+new-epoch 9"),
+        (
+            Command::Chosen { group: name(), epoch: Epoch(9), candidate: key(1), ground: Ground::LossAccepted },
+            "! too few voters answer: acknowledged writes that only the others hold would be lost. If those will never come back, say that it may be (accept-loss)",
+        ),
         (Command::Chosen { group: name(), epoch: Epoch(9), candidate: key(1), ground: Ground::Promises }, ""),
         (Command::Promoted { group: name(), epoch: Epoch(9) }, ""),
         (Command::FailoverEnd { group: name(), epoch: Epoch(9), end: End::TimedOut }, ""),

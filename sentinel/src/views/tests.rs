@@ -35,6 +35,7 @@ fn registry() -> Registry {
         nodes: [7001, 7002, 7003].map(|port| (key(port), record(port))).into(),
         failover: None,
         down_since: None,
+        interim: None,
         aborted: 0,
         revision: 1,
     };
@@ -53,30 +54,17 @@ fn registry() -> Registry {
 
 fn sight(liveness: Liveness, role: Role, offset: u64) -> Sight {
     let facts = NodeFacts {
-        run_id: "r".repeat(40),
-        node_id: String::new(),
         role,
         replid: "h".repeat(40),
         offset: Offset(offset),
         master: (role == Role::Replica).then(|| key(7002)),
         link_up: role == Role::Replica,
-        link_down: Duration::ZERO,
         priority: 90,
         epoch: Epoch(3),
         promised: Epoch(3),
         data_epoch: Epoch(3),
         data_known: true,
-        agent_port: 1,
-        loading: false,
-        paused: false,
-        link_idle: Duration::ZERO,
-        config_version: 0,
-        committed: Offset(0),
-        renewal: 0,
-        lease_left: Duration::ZERO,
-        fsync_acks: false,
-        tail_unsure: false,
-        replicas: vec![],
+        ..NodeFacts::untold(&"r".repeat(40))
     };
     Sight { liveness, silent: Duration::from_millis(20), facts: Some(facts), facts_age: Duration::from_millis(30) }
 }

@@ -6,6 +6,8 @@
 //! - `async`: every one that can be reached, at least one. Two nodes must fail over when one dies, as in Redis.
 //! - while the voters change: as many as both configs ask for (I9).
 //!
+//! When a node that is barred holds more than all that may lead, it leads until one of those has caught up: nothing else could, and lose nothing.
+//!
 //! When the operator accepts that acknowledged writes are lost, since so many voters are lost for good: the greatest of all that answer, with a vote or
 //! without, once every node that is not down has promised. A choice by promises comes first even then.
 //!
@@ -68,6 +70,9 @@ pub(super) fn decide(view: View<'_>, failover: &Failover, promises: &[Promise<'_
     if let Some(node) = round.best().or_else(|| round.heir()) {
         return Decision::Choose(node.clone(), Ground::Promises);
     }
+    if let Some(node) = round.interim() {
+        return Decision::Choose(node.clone(), Ground::Interim);
+    }
     if let Some(node) = round.whoever_is_left() {
         return Decision::Choose(node.clone(), Ground::LossAccepted);
     }
@@ -123,11 +128,15 @@ impl<'a> Round<'a> {
     /// Could it be master, if its vote did not matter? The master of record may stay it whatever its priority; it may not when the operator
     /// asked to go on without it, or when it is down.
     fn is_able(&self, (node, facts): Promise<'a>) -> bool {
-        let barred = facts.priority == 0 || self.view.group.nodes.get(node).is_some_and(|record| record.barred());
         let from = *node == self.failover.from;
         let forced = self.failover.cause == Cause::Forced;
-        let excluded = if from { forced } else { barred };
+        let excluded = if from { forced } else { self.is_barred(node, facts) };
         Self::holds_data(facts) && !excluded && !self.view.is_down(node)
+    }
+
+    /// The operator said that it must not lead.
+    fn is_barred(&self, node: &NodeKey, facts: &NodeFacts) -> bool {
+        facts.priority == 0 || self.view.group.nodes.get(node).is_some_and(|record| record.barred())
     }
 
     /// A known node that may still promise.
@@ -229,6 +238,19 @@ impl<'a> Round<'a> {
         })
     }
 
+    /// I4: the greatest of R voters that promised, which is barred, while another node is there that may lead once it has caught up from it.
+    fn interim(&self) -> Option<&'a NodeKey> {
+        let heir = |(node, facts): &Promise<'a>| !self.is_barred(node, facts) && !self.view.is_down(node);
+        if !self.promises.iter().any(heir) {
+            return None;
+        }
+        let voters = self.promises.iter().copied();
+        let voters = voters.filter(|(_, facts)| Self::holds_data(facts) && may_lead(self.view, facts));
+        let greatest = voters.max_by_key(|(_, facts)| (data(facts, false), Reverse(&facts.run_id)))?;
+        let excluded = self.failover.cause == Cause::Forced && *greatest.0 == self.failover.from;
+        (!excluded && !self.view.is_down(greatest.0) && self.suffice(self.promises)).then_some(greatest.0)
+    }
+
     /// The operator accepted the loss: the greatest of those that promised, or the one that he named. I2 fences the others, I10 bars who holds nothing.
     fn whoever_is_left(&self) -> Option<&'a NodeKey> {
         if self.failover.cause != Cause::LossAccepted || self.promises.iter().any(|(_, facts)| facts.loading) {
@@ -255,6 +277,15 @@ impl<'a> Round<'a> {
         }
         self.promise_of(&self.failover.from).map(|(node, _)| node)
     }
+}
+
+/// Who is to take over in a handover: everyone may catch up, so the operator's preferences come before offsets.
+pub(super) fn successor<'a>(prospects: impl Iterator<Item = Promise<'a>>) -> Option<&'a NodeKey> {
+    let best = prospects.min_by_key(|(_, facts)| {
+        let data = (facts.data_epoch, facts.offset);
+        (facts.priority, Reverse(data), facts.run_id.clone())
+    });
+    best.map(|(node, _)| node)
 }
 
 /// Who could take over from the master, judged by the last reports alone: `None` of them makes a failover pointless.

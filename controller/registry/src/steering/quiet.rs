@@ -21,6 +21,9 @@ const ROLE_GRACE: Duration = Duration::from_secs(2);
 const RETRY_BASE: Duration = Duration::from_millis(100);
 const RETRY_LIMIT: Duration = Duration::from_secs(10);
 
+/// Between two tries to hand on what a barred node leads meanwhile: clients are answered in between.
+const HAND_ON_AFTER: Duration = Duration::from_secs(1);
+
 impl Hand<'_> {
     /// One look at a group without a failover.
     pub(super) fn quiet(&mut self) {
@@ -33,6 +36,7 @@ impl Hand<'_> {
         if self.master_is_established() {
             self.end_forgotten_pause();
             self.repair();
+            self.hand_on();
             self.tend_voters();
         }
     }
@@ -149,6 +153,22 @@ impl Hand<'_> {
         let master = &self.view.group.master;
         let serves = |facts: &NodeFacts| facts.role == Role::Master && self.in_epoch(facts) && !facts.loading;
         !self.view.is_down(master) && self.view.facts(master).is_some_and(|(facts, _)| serves(facts))
+    }
+
+    /// A barred node leads until another has caught up, by a handover as the operator's: nothing is lost in it.
+    fn hand_on(&mut self) {
+        let (view, group) = (self.view, self.view.group);
+        let barred = view.facts(&group.master).is_some_and(|(facts, _)| facts.priority == 0)
+            || group.nodes.get(&group.master).is_some_and(|record| record.barred());
+        if group.interim != Some(group.epoch) || !barred || self.elapsed() < HAND_ON_AFTER {
+            return;
+        }
+        let follows = |facts: &NodeFacts| facts.epoch == group.epoch && facts.link_up;
+        let Some(wanted) = choice::successor(prospects(view).filter(|(_, facts)| follows(facts))).cloned() else {
+            return;
+        };
+        let (group, expected, floor) = (view.name.clone(), group.epoch, floor(view));
+        self.propose(Command::FailoverBegin { group, expected, floor, cause: Cause::Planned, wanted: Some(wanted) });
     }
 
     /// A leader that vanished in a handover may have left the master paused.

@@ -1,10 +1,9 @@
 //! The operator's request for a failover.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::View;
-use super::choice::{floor, prospects, voters_suffice};
+use super::choice::{floor, prospects, successor, voters_suffice};
 use crate::apply::Rejected;
 use crate::command::Command;
 use crate::failover::Cause;
@@ -58,12 +57,8 @@ pub fn request_failover(
     if !handover && group.voting.withholds() && !suffices {
         return Err(Rejected::WouldLose);
     }
-    // In a handover everyone may catch up, so the operator's preferences come before offsets.
-    let best = prospects(view).filter(|(_, facts)| !handover || facts.link_up).min_by_key(|(_, facts)| {
-        let data = (facts.data_epoch, facts.offset);
-        (facts.priority, Reverse(data), facts.run_id.clone())
-    });
-    let (best, _) = best.ok_or(Rejected::NoGoodReplica)?;
+    let able = prospects(view).filter(|(_, facts)| !handover || facts.link_up);
+    let best = successor(able).ok_or(Rejected::NoGoodReplica)?;
     let (cause, wanted) = match handover {
         true => (Cause::Planned, Some(candidate.unwrap_or(best).clone())),
         false => (Cause::Forced, candidate.cloned()),

@@ -135,3 +135,35 @@ fn an_empty_node_is_never_what_is_left() {
     world.run_for(SOON * 3);
     assert_eq!(world.ask_failover(None, Manner::AcceptLoss), Err(Rejected::NoGoodReplica));
 }
+
+/// I4: who holds the most leads, though it is barred, for as long as it takes another to catch up; then it hands on, and nothing is lost.
+#[test]
+fn a_barred_node_that_holds_the_most_leads_until_another_can() {
+    let mut world = World::serving(48, 3, quorum());
+    world.node(7002).priority = 0;
+    world.run_for(SOON);
+    world.node(7003).lagging = true;
+    world.run_for(Duration::from_millis(200));
+    world.kill(7001);
+    world.run_until("the barred one leads", LONG, |w| w.group().master == key(7002));
+    world.run_for(SOON * 2);
+    assert_eq!(world.group().interim, Some(world.group().epoch));
+    world.node(7003).lagging = false;
+    world.run_until("it has handed on", LONG, |w| w.calm() && w.group().master == key(7003));
+    assert_eq!(world.group().interim, None);
+    world.assert_nothing_lost("first the greatest, then a handover");
+}
+
+/// The same where the others have nothing left, `async` as the group is. Seed 7946 of the simulator.
+#[test]
+fn a_barred_node_that_alone_holds_data_leads_until_another_can() {
+    let mut world = World::serving(49, 3, Settings::default());
+    world.node(7003).priority = 0;
+    world.run_for(SOON);
+    world.kill(7001);
+    world.kill(7002);
+    replace(&mut world, &[7001, 7002]);
+    world.run_until("the barred one leads", LONG, |w| w.group().master == key(7003));
+    world.run_until("it has handed on", LONG, |w| w.calm() && w.all_vote() && w.group().master != key(7003));
+    assert_eq!(world.group().interim, None);
+}

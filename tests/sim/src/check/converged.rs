@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use quorate_engine::{Facts, NodeRole};
 
-use quorate_registry::{Ack, Durability, Group, NodeId, RaftId, Voting, VotingConfig};
+use quorate_registry::{Ack, Durability, Group, NodeId, NodeKey, RaftId, Voting, VotingConfig};
 
 use super::Breach;
 use super::prefix::digest;
@@ -42,6 +42,10 @@ pub fn unrest(sentinels: &[Sentinel], nodes: &[Node]) -> Option<String> {
         Voting::Settled(_) => {}
     }
     let master = place(&group.master);
+    let may_lead = |key: &NodeKey| nodes[place(key)].facts().is_some_and(|facts| facts.priority != 0);
+    if group.interim == Some(group.epoch) && !may_lead(&group.master) && group.nodes.keys().any(may_lead) {
+        return Some(format!("node {master} leads and is barred"));
+    }
     for (at, node) in group.nodes.keys().map(|key| (place(key), &nodes[place(key)])) {
         let Some(facts) = node.facts() else { return Some(format!("node {at} is down")) };
         let role = if at == master { NodeRole::Master } else { NodeRole::Replica };
@@ -67,16 +71,14 @@ pub fn is_lost(sentinels: &[Sentinel], nodes: &[Node]) -> bool {
     group.failover.is_none() && group.voting.parts().any(is_lost)
 }
 
-/// The voters that hold the most data may not lead (priority 0), so that nobody may be chosen; or the group has fewer nodes left than hold each
+/// No voter that vouches for its data may lead (priority 0), so that nobody may be chosen; or the group has fewer nodes left than hold each
 /// write, or was told to acknowledge by logs that it does not keep, before anybody knew: a case for the operator,
 /// whatever heals.
 pub fn is_stranded(sentinels: &[Sentinel], nodes: &[Node]) -> bool {
     let Some(group) = sentinels.iter().find_map(|one| one.registry()?.group(&group_name())) else { return false };
     let strands = |config: &VotingConfig| {
         let vouching: Vec<&Facts> = config.voters.iter().filter_map(|id| vouching(id, nodes)).collect();
-        let data = |facts: &Facts| (facts.data_epoch, facts.held.offset);
-        let most = vouching.iter().map(|facts| data(facts)).max();
-        let barred = vouching.iter().filter(|facts| Some(data(facts)) == most).all(|facts| facts.priority == 0);
+        let barred = vouching.iter().all(|facts| facts.priority == 0);
         let masterless = !vouching.iter().any(|facts| facts.role == NodeRole::Master);
         let copies = config.copies as usize;
         let too_few = vouching.len() < copies && group.nodes.len() < copies;

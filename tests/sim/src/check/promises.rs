@@ -28,7 +28,7 @@ impl Promises {
     pub fn applied(&self, one: &Applied, group: &Group) -> Result<(), Breach> {
         let Command::Chosen { epoch, candidate, ground, .. } = &one.command else { return Ok(()) };
         // Without any data there is nothing to lose, and nobody votes; and an operator may give up what too few are left to vouch for.
-        if !one.changed || *ground != Ground::Promises {
+        if !one.changed || matches!(ground, Ground::Blank | Ground::LossAccepted) {
             return Ok(());
         }
         let promised: BTreeSet<NodeId> =
