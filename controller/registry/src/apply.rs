@@ -399,11 +399,17 @@ impl Group {
         news: &mut News,
     ) -> Result<(), Rejected> {
         self.expect_epoch(expected)?;
-        if self.failover.is_some() {
+        let takes_over = cause == Cause::LossAccepted;
+        if self.failover.as_ref().is_some_and(|running| !takes_over || !running.gives_way_to_loss()) {
             return Err(Rejected::InProgress(name.clone()));
         }
         if let Some(wanted) = &wanted {
             self.expect_replica(wanted)?;
+        }
+        if let Some(running) = &mut self.failover {
+            (running.cause, running.wanted) = (cause, wanted);
+            news.tell(name, self, "+try-failover", instance_master(name, self));
+            return Ok(());
         }
         if self.claimed.max(floor) >= MAX_EPOCH {
             return Err(Rejected::TooMany("epochs"));

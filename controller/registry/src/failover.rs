@@ -46,6 +46,13 @@ pub struct Failover {
     pub phase: Phase,
 }
 
+impl Failover {
+    /// It looks for promises that may never come: an operator who accepts the loss need not wait until it ends, only to begin again.
+    pub fn gives_way_to_loss(&self) -> bool {
+        self.phase == Phase::Collecting && !matches!(self.cause, Cause::Planned | Cause::LossAccepted)
+    }
+}
+
 /// Why a failover began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {

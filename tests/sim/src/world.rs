@@ -225,8 +225,12 @@ impl World {
         let end = self.queue.now().plus(HEALING);
         loop {
             let judged = self.until("the healed group is at rest", LOOKS, |world| world.unrest().is_none());
-            if judged.is_ok() || self.breach.is_some() || self.queue.now() >= end {
+            if judged.is_ok() || self.breach.is_some() {
                 return judged;
+            }
+            if self.queue.now() >= end {
+                let why = self.unrest().unwrap_or_default();
+                return Err(converged::breach(format!("not in {HEALING:?}: the healed group is at rest: {why}")));
             }
             if converged::is_lost(&self.sentinels, &self.nodes) {
                 self.ask_failover(Manner::AcceptLoss);

@@ -33,11 +33,12 @@ pub fn request_failover(
     manner: Manner,
 ) -> Result<Command, Rejected> {
     let group = registry.group(name).ok_or_else(|| Rejected::NoSuchGroup(name.clone()))?;
-    if group.failover.is_some() {
-        return Err(Rejected::InProgress(name.clone()));
-    }
     let view = View { now, name, group, sights };
     let suffices = voters_suffice(view);
+    let gives_way = manner == Manner::AcceptLoss && !suffices;
+    if group.failover.as_ref().is_some_and(|running| !gives_way || !running.gives_way_to_loss()) {
+        return Err(Rejected::InProgress(name.clone()));
+    }
     if let Some(node) = candidate
         && (*node == group.master || !group.nodes.contains_key(node))
     {

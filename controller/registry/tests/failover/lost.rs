@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use quorate_registry::failover::Failover;
 use quorate_registry::steering::Manner;
 use quorate_registry::{Ack, Durability, Rejected, Settings, Voting};
 
@@ -111,6 +112,24 @@ fn only_the_operator_gives_up_what_is_lost() {
     replace(&mut world, &[7001, 7002]);
     world.run_until("quorum again", LONG, |w| w.calm() && w.all_vote() && w.published() == Durability::Quorum);
     world.assert_nothing_lost("since");
+}
+
+/// A failover that looks for promises in vain begins anew all the time: the operator's word takes it over.
+#[test]
+fn what_the_operator_gives_up_ends_a_vain_search() {
+    let mut world = World::serving(48, 3, quorum());
+    world.run_for(SOON);
+    world.kill(7002);
+    world.kill(7003);
+    world.restart(7001, false); // fenced, and alone
+    let searches = |w: &World| w.group().failover.as_ref().is_some_and(Failover::gives_way_to_loss);
+    world.run_until("it looks for others", LONG, searches);
+    let epoch = world.group().failover.as_ref().expect("just seen").epoch;
+    assert!(matches!(world.ask_failover(None, Manner::Force), Err(Rejected::InProgress(_))));
+    world.ask_failover(None, Manner::AcceptLoss).expect("7001 holds something");
+    world.run_until("it leads", LONG, |w| w.group().epoch == epoch && w.calm());
+    assert_eq!((world.group().master.clone(), world.count("+loss-accepted")), (key(7001), 1));
+    world.assert_nothing_lost("it held everything");
 }
 
 /// Where nothing need be lost nothing is, whatever the operator accepts.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use quorate_engine::{Facts, NodeRole};
 
+use quorate_registry::failover::Failover;
 use quorate_registry::{Ack, Durability, Group, NodeId, NodeKey, RaftId, Voting, VotingConfig};
 
 use super::Breach;
@@ -68,7 +69,7 @@ pub fn is_lost(sentinels: &[Sentinel], nodes: &[Node]) -> bool {
         let vouching = config.voters.iter().filter_map(|id| vouching(id, nodes)).count();
         config.durability == Durability::Quorum && vouching < config.promises()
     };
-    group.failover.is_none() && group.voting.parts().any(is_lost)
+    group.failover.as_ref().is_none_or(Failover::gives_way_to_loss) && group.voting.parts().any(is_lost)
 }
 
 /// No voter that vouches for its data may lead (priority 0), so that nobody may be chosen; or the group has fewer nodes left than hold each
