@@ -153,9 +153,11 @@ impl Hand<'_> {
 
     /// Every voter of it can acknowledge as it asks, if the one before did not ask for that: one that cannot would never count toward W.
     fn is_acknowledged(&self, next: &VotingConfig) -> bool {
+        // Nobody has the name of one that is lost: it acknowledges nothing any more, under whatever terms.
         let able = |id: &NodeId| {
-            let facts = self.holder(id).and_then(|(node, _)| self.view.facts(node));
-            facts.is_some_and(|(facts, _)| can_acknowledge(facts, next.ack))
+            self.holder(id).is_none_or(|(node, _)| {
+                self.view.facts(node).is_some_and(|(facts, _)| can_acknowledge(facts, next.ack))
+            })
         };
         let is_news = self.view.group.voting.config().ack != next.ack;
         !is_news || next.durability == Durability::Async || next.voters.iter().all(able)

@@ -42,6 +42,19 @@ fn a_change_of_terms_that_lost_its_voter_is_superseded() {
     world.assert_nothing_lost("a step away from what nobody can settle");
 }
 
+/// The same while another `ack` is asked for besides: the voter that is lost need not acknowledge by it. Seed 1055 of the simulator.
+#[test]
+fn a_lost_voter_acknowledges_under_no_terms() {
+    let mut world = World::serving(49, 3, Settings { ack: Ack::Fsync, ..quorum() });
+    replace(&mut world, &[7003]);
+    set(&mut world, &[("copies", "3"), ("ack", "receipt")]).expect("the group could give it");
+    world.run_until("three copies by receipt, with the successor", LONG, |w| {
+        let config = w.group().voting.config();
+        w.calm() && w.all_vote() && config.copies == 3 && config.ack == Ack::Receipt
+    });
+    world.assert_nothing_lost("the successor had it all");
+}
+
 /// Back in `async` the change that was asked for is wanted again, and is not gone back to while its voter is not there. Seeds 2021, 65070 and 67379.
 #[test]
 fn a_change_to_quorum_that_lost_its_voter_is_settled_without_it() {
