@@ -178,11 +178,6 @@ impl Fence {
         self.holds = holds;
     }
 
-    /// Was this node, before it restarted or was fenced, the master of that very epoch?
-    pub fn was_master_of(&self, epoch: Epoch) -> bool {
-        self.standing == Standing::Fenced && self.epoch == epoch && self.told == Some(Role::Master)
-    }
-
     /// `Promise`: never again serve an epoch lower than `epoch`. Asked again, it is the same promise.
     pub fn promise(&mut self, group: &str, epoch: Epoch) -> Result<Change, Refused> {
         self.admit(group, epoch)?;

@@ -111,11 +111,9 @@ pub enum Denied {
     /// A config was refused (I9).
     #[error(transparent)]
     Config(#[from] NotAdopted),
-    /// It restarted since and may lack what it acknowledged (I10): another epoch has to begin, with promises.
-    #[error("the node was the master of epoch {0} and may have lost its tail")]
-    TailUnsure(Epoch),
-    /// It was chosen upon what it held when it promised, and may hold less by now (I4, I10).
-    #[error("epoch {0} was promised by an earlier process of this node")]
+    /// It was chosen upon what it held when it promised, and may hold less by now (I4, I10); or it served the epoch, and restarted (I11). Another epoch
+    /// has to begin, with promises.
+    #[error("epoch {0} was promised or served by an earlier process of this node")]
     EarlierLife(Epoch),
     /// Whoever was chosen has this node's address and not its data (I10).
     #[error("this node is no voter of the group")]

@@ -157,20 +157,17 @@ impl Core {
         self.replication.quorum.commit.as_ref().is_some_and(|commit| commit.epoch() == epoch)
     }
 
-    /// May this node be the master of `epoch` (I4, I10)? It was chosen upon the report that came with its promise: a process that started since may
+    /// May this node be the master of `epoch` (I4, I10, I11)? It was chosen upon the report that came with its promise: a process that started since may
     /// hold less, and one that lost its directory is not who was chosen.
     pub(super) fn check_master(&self, epoch: Epoch, config: Option<&VotingConfig>) -> Result<(), Denied> {
         let quorum = &self.replication.quorum;
         let config = config.unwrap_or(&quorum.config);
-        let is_reborn = self.replication.fence.as_ref().is_some_and(|fence| fence.was_master_of(epoch));
-        if config.is_quorum() && is_reborn && !quorum.tail.is_sure() {
-            return Err(Denied::TailUnsure(epoch));
-        }
         if is_armed(Fault::I10Reborn) {
             return Ok(());
         }
-        // Whatever the terms: on the way from quorum to async they say async already, and what was acknowledged before is still promised.
-        if !is_reborn && epoch <= quorum.promised_before {
+        // Whatever the terms: on the way from quorum to async they say async already, and what was acknowledged before is still promised. Nor is a
+        // mastership of the life before a title: the order may be as old, and so its config; who restarted is chosen anew (I11).
+        if epoch <= quorum.promised_before {
             return Err(Denied::EarlierLife(epoch));
         }
         let votes = quorum.node.is_some_and(|node| config.voters().contains(&node));

@@ -464,7 +464,7 @@ fn a_restarted_node_is_unsure_until_it_has_caught_up() {
     }
     assert!(world.nodes[0].engine.core().facts().tail_unsure);
     let refused = world.assign_with(0, 1, Role::Master, Some(config(1, 2, 3))).refused;
-    assert_eq!(refused, Some(Denied::TailUnsure(Epoch(1))));
+    assert_eq!(refused, Some(Denied::EarlierLife(Epoch(1))));
     for at in [1, 2] {
         world.promise(at, 2);
     }
@@ -550,6 +550,9 @@ fn a_promise_is_no_title_for_the_next_process() {
     let promised = |epoch| Durable { promised: Epoch(epoch), ..Durable::default() };
     assert_eq!(reborn(promised(5), Memory::Kept, 0), Some(Denied::EarlierLife(Epoch(5))));
     assert_eq!(reborn_under(0, promised(5), Memory::Kept, 0), Some(Denied::EarlierLife(Epoch(5))), "async, too");
+    let served = Durable { epoch: Epoch(5), told: Some(Role::Master), holds: Holds::Disk, ..promised(5) };
+    assert_eq!(reborn_under(0, served.clone(), Memory::Kept, 0), Some(Denied::EarlierLife(Epoch(5))), "who served it");
+    assert_eq!(reborn(served, Memory::Kept, 0), Some(Denied::EarlierLife(Epoch(5))), "with all that it held");
     assert_eq!(reborn(promised(4), Memory::Kept, 0), None);
     assert_eq!(reborn(Durable::default(), Memory::Lost, 7), Some(Denied::NoVoter));
     assert_eq!(reborn(Durable::default(), Memory::Lost, 0), None);
