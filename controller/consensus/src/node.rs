@@ -161,6 +161,7 @@ impl Node {
     /// Time passed.
     pub fn tick(&mut self) {
         self.raw.tick();
+        self.step_down_if_removed();
         if self.stands > 0 {
             self.stand();
         }
@@ -269,6 +270,17 @@ impl Node {
         if first == Some(&raft.id) {
             self.stands = STANDS;
             self.stand();
+        }
+    }
+
+    /// A leader that has applied its own removal: it was elected with the change in its log, of the leader before. It could propose nothing and would
+    /// hold the others off for ever, since `raft` leaves it in place.
+    fn step_down_if_removed(&mut self) {
+        let raft = &mut self.raw.raft;
+        let votes = self.conf.voters.contains(&raft.id) || self.conf.voters_outgoing.contains(&raft.id);
+        if raft.state == StateRole::Leader && !votes {
+            let term = raft.term;
+            raft.become_follower(term, INVALID_ID);
         }
     }
 

@@ -165,6 +165,31 @@ fn change_until(sim: &mut Sim, changes: &[Change], shown: impl Fn(&quorate_conse
     });
 }
 
+/// A member may be elected with its own removal in its log, of a leader that died over it: once that is applied it leads nobody any more.
+#[test]
+fn a_leader_that_was_removed_steps_down() {
+    let mut outside = 0;
+    for seed in 0..120 {
+        let mut sim = Sim::new(seed, 5, CALM);
+        sim.until("a leader", 400, |sim| sim.leader().is_some());
+        let first = sim.leader().expect("just seen");
+        let removed = sim.ids().into_iter().find(|id| *id != first).expect("five members");
+        sim.change(first, &[Change::Remove(removed)]).expect("a sound change");
+        sim.run(1 + seed % 6);
+        sim.crash(first);
+        let leads_outside = |sim: &mut Sim| {
+            let leader = sim.leader().filter(|leader| *leader != first)?;
+            Some(!sim.node(leader)?.status().members.voters.contains(&leader))
+        };
+        for _ in 0..300 {
+            sim.run(1);
+            outside += u32::from(leads_outside(&mut sim) == Some(true));
+        }
+        sim.until("a leader with a vote", 2000, |sim| leads_outside(sim) == Some(false));
+    }
+    assert!(outside > 0, "none was elected with its removal before it");
+}
+
 #[test]
 fn unsafe_changes_are_refused() {
     let mut sim = Sim::new(5, 3, CALM);
