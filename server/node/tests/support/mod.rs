@@ -173,12 +173,20 @@ fn listens(child: &mut Child, port: u16) -> bool {
         if child.try_wait().expect("a child of ours").is_some() {
             return false;
         }
-        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        if TcpStream::connect(("127.0.0.1", port)).is_ok_and(|stream| reaches_another(&stream)) {
             return true;
         }
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("nobody listens on {port} after {PATIENCE:?}");
+}
+
+/// On loopback a connection to a port that nobody listens on may be given that very port, and then it reaches itself.
+fn reaches_another(stream: &TcpStream) -> bool {
+    match (stream.local_addr(), stream.peer_addr()) {
+        (Ok(here), Ok(there)) => here != there,
+        _ => false,
+    }
 }
 
 fn spawn(mut command: Command) -> Child {
