@@ -312,8 +312,11 @@ impl Commit {
         self.standing == Standing::Established
     }
 
-    /// A node that follows said over this link who it is. An older link of it counts no more.
+    /// A node that follows said over this link who it is. It counts by its newest link: an older one may be heard of later, just before it ends.
     pub fn joined(&mut self, link: ReplicaId, node: NodeId) {
+        if self.links.iter().any(|one| one.node == node && one.link > link) {
+            return;
+        }
         self.links.retain(|one| one.node != node && one.link != link);
         self.links.push(Link { link, node, copy: Copy::default() });
     }

@@ -165,6 +165,23 @@ fn a_master_that_is_no_voter_does_not_count() {
     check(commit, "w50 a1:50 a2:40", "0/0/0 0/0/0 40/40/1");
 }
 
+/// A node that dialled again may be heard over its older link after the newer one: that takes nothing away, and ends soon.
+#[test]
+fn a_node_counts_by_its_newest_link() {
+    let mut commit = begun(2, 3, Acks::Received);
+    commit.joined(link(12), node(2));
+    commit.joined(link(11), node(2));
+    commit.acked(link(12), Epoch(5), received(50));
+    commit.left(link(11));
+    commit.advance(Offset(50), received(50));
+    assert_eq!(commit.committed(), Offset(50));
+    commit.joined(link(13), node(2));
+    commit.advance(Offset(60), received(60));
+    commit.acked(link(12), Epoch(5), received(60));
+    commit.advance(Offset(60), received(60));
+    assert_eq!(commit.committed(), Offset(50), "the older one tells of nothing any more");
+}
+
 /// I13: all of them, each over a link that is up.
 #[test]
 fn everybody_has_received() {
