@@ -152,12 +152,15 @@ impl<'a> Round<'a> {
     /// Choices that need not wait for anyone else: nobody's data can exceed these.
     fn early(&self) -> Option<&'a NodeKey> {
         let stock = self.stock();
-        let from = self.promise_of(&self.failover.from)?;
+        // I10: one that restarted since, with less or with nothing, does not know how far it had come.
+        let from =
+            self.promise_of(&self.failover.from).filter(|(_, facts)| Self::holds_data(facts) && !facts.tail_unsure)?;
         let node = match self.failover.cause {
             // The old master stopped and promised: who holds as much as it does holds everything.
             Cause::Planned => {
                 let wanted = self.promise_of(self.failover.wanted.as_ref()?)?;
-                (data(wanted.1, stock) >= data(from.1, stock)).then_some(wanted)?
+                let greatest = self.promises.iter().map(|(_, facts)| data(facts, stock)).max()?;
+                (data(wanted.1, stock) >= greatest.max(data(from.1, stock))).then_some(wanted)?
             }
             // The old master served until it promised.
             Cause::Barred => from,
