@@ -486,6 +486,7 @@ impl Storage {
             let is_last = Some(id) == order.last();
             let file = self.disk.files.get_mut(id).ok_or("a file of the log is missing")?;
             keys += load_file(file, is_last, wall, &mut replayer, &mut point)?;
+            file.synced = file.bytes.len();
         }
         let current = order.iter().map(|id| self.disk.files[id].bytes.len() as u64).sum();
         let file = match manifest.incrs.last() {

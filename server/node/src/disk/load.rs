@@ -116,6 +116,9 @@ impl Loader {
             let path = self.names.dir.join(&file.name);
             let is_last = Some(&file.name) == last.as_ref();
             self.load_file(&path, is_last, &mut replayer, &mut point, &mut info)?;
+            // A process that was killed may have left it unsynced. Nobody writes to the older ones any more, so nobody would ever sync them: a loss of
+            // power later would make a hole in front of what was synced since.
+            File::open(&path).and_then(|file| file.sync_all()).map_err(|error| told(&path, &error))?;
         }
         let base = manifest.base.as_ref().map_or(Ok(0), |base| size_of(&self.names.dir.join(&base.name)))?;
         let (manifest, file, size) = self.open_incr(manifest)?;
