@@ -73,6 +73,8 @@ struct Shared {
     lease: Arc<Mutex<Lease>>,
     tickets: AtomicU64,
     waiting: Mutex<HashMap<Ticket, oneshot::Sender<Report>>>,
+    /// The newest of what the disk refused; a task tries it again.
+    unkept: Mutex<Option<Keep>>,
     post: Box<dyn Fn(Mail) + Send + Sync>,
 }
 
@@ -90,6 +92,7 @@ impl Agent {
             lease,
             tickets: AtomicU64::new(1),
             waiting: Mutex::default(),
+            unkept: Mutex::default(),
             post: Box::new(post),
         });
         for listener in &listeners {
@@ -103,7 +106,12 @@ impl Agent {
 
     /// Makes durable what changed beside any order.
     pub fn keep(&self, keep: Keep) {
-        self.runtime.spawn(Arc::clone(&self.shared).keep_in_the_end(keep));
+        let shared = Arc::clone(&self.shared);
+        self.runtime.spawn(async move {
+            if let Err(error) = shared.keep(&keep) {
+                shared.keep_later(keep, &error);
+            }
+        });
     }
 
     /// The engine has answered.
@@ -180,32 +188,45 @@ impl Shared {
                 return Err(Status::deadline_exceeded("the engine is busy"));
             }
         };
+        // An order that was refused may have raised the promise before: that is kept, too.
+        let kept =
+            report.durable.map_or(Ok(()), |keep| self.keep(&keep).inspect_err(|error| self.keep_later(keep, error)));
         match report.refused {
             None => {}
             Some(later @ Denied::Loading) => return Err(Status::unavailable(later.to_string())),
             Some(refused) => return Err(Status::failed_precondition(refused.to_string())),
         }
-        if let Some(keep) = report.durable
-            && let Err(error) = self.keep(&keep)
-        {
-            // Whoever asks next sees that the engine obeyed, and gives no order again.
-            tokio::spawn(Arc::clone(&self).keep_in_the_end(keep));
-            return Err(Status::internal(format!("the promise could not be kept: {error}")));
-        }
+        kept.map_err(|error| Status::internal(format!("the promise could not be kept: {error}")))?;
         Ok(Response::new(self.message(&report.facts, None, 0)))
     }
 
-    /// Until it is written, or something newer is, this node counts as no copy.
-    async fn keep_in_the_end(self: Arc<Self>, keep: Keep) {
-        let mut failed = false;
-        while let Err(error) = self.keep(&keep) {
-            if !std::mem::replace(&mut failed, true) {
-                tracing::error!("The state file could not be written: {error}");
-            }
-            tokio::time::sleep(KEEP_AGAIN).await;
+    /// What the disk refused is tried again until it is written, or something newer is: this node counts as no copy meanwhile, and whoever looks
+    /// sees that the engine obeyed, and gives no order again. One task tries, and always the newest.
+    fn keep_later(self: &Arc<Self>, keep: Keep, error: &io::Error) {
+        let mut unkept = self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
+        let tries = unkept.is_some();
+        if unkept.as_ref().is_none_or(|before| before.revision < keep.revision) {
+            *unkept = Some(keep);
         }
-        if failed {
-            tracing::warn!("The state file could be written again");
+        if !tries {
+            tracing::error!("The state file could not be written, and is tried again: {error}");
+            tokio::spawn(Arc::clone(self).keep_in_the_end());
+        }
+    }
+
+    async fn keep_in_the_end(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(KEEP_AGAIN).await;
+            let newest = self.unkept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let Some(newest) = newest else { return };
+            if self.keep(&newest).is_ok() {
+                let mut unkept = self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
+                if unkept.as_ref().is_some_and(|keep| keep.revision == newest.revision) {
+                    *unkept = None;
+                    tracing::warn!("The state file could be written again");
+                    return;
+                }
+            }
         }
     }
 
