@@ -232,14 +232,11 @@ impl Disk {
                 self.manifest = manifest.clone();
             }
             let log = LogFile::open(file, 0, self.policy, self.mailbox.clone(), Arc::clone(&self.gauge));
-            match log {
-                Ok(log) => {
-                    if let Some(old) = self.log.replace(log) {
-                        old.retire();
-                    }
-                }
-                Err(error) => return Err(error.to_string()),
+            let mut log = log.map_err(|error| error.to_string())?;
+            if let Some(older) = self.log.take() {
+                log.succeed(older);
             }
+            self.log = Some(log);
             incr = Some(name);
         }
         self.base = Some(Base { pass, format: plan.format, manifest, incr, cancelled: false });

@@ -67,6 +67,17 @@ impl Disk {
         }
     }
 
+    /// Syncs a file of the log up to here, and those whose place it took as a whole, before it.
+    fn sync(&mut self, id: FileId, up_to: usize) {
+        let incrs = self.manifest.iter().flat_map(|manifest| &manifest.incrs).take_while(|incr| **incr < id);
+        let older: Vec<FileId> = incrs.copied().collect();
+        for (id, up_to) in older.into_iter().map(|older| (older, usize::MAX)).chain([(id, up_to)]) {
+            if let Some(file) = self.files.get_mut(&id) {
+                file.synced = file.synced.max(up_to.min(file.bytes.len()));
+            }
+        }
+    }
+
     fn create(&mut self) -> FileId {
         self.next += 1;
         self.files.insert(FileId(self.next), File::default());
@@ -290,8 +301,8 @@ impl Storage {
                 ticket = Some(newer);
             }
         }
-        if let Some(file) = self.disk.files.get_mut(&file).filter(|_| is_behind) {
-            file.synced = file.bytes.len();
+        if is_behind {
+            self.disk.sync(file, usize::MAX);
         }
         later.extend(ticket.map(|ticket| Later::Done(DiskDone::Confirmed(ticket))));
         self.write_to(file, &waiting);
@@ -408,8 +419,8 @@ impl Storage {
                     later.push(Later::Done(DiskDone::AppendRecovered));
                 }
                 self.write_to(file, &bytes);
-                if let (Step::WriteAndSync, Some(file)) = (step, self.disk.files.get_mut(&file)) {
-                    file.synced = file.bytes.len();
+                if step == Step::WriteAndSync {
+                    self.disk.sync(file, usize::MAX);
                 }
             }
         }
@@ -447,9 +458,7 @@ impl Storage {
 
     /// The thread has synced a file up to here.
     pub fn synced(&mut self, file: FileId, up_to: usize, later: &mut Vec<Later>) {
-        if let Some(file) = self.disk.files.get_mut(&file) {
-            file.synced = file.synced.max(up_to.min(file.bytes.len()));
-        }
+        self.disk.sync(file, up_to);
         // Another file may have taken its place meanwhile.
         let Some(log) = self.log.as_mut().filter(|log| log.file == file) else { return };
         match log.busy.take() {
@@ -481,11 +490,28 @@ impl Storage {
             self.disk.manifest = Some(Manifest { base: Some(base), incrs: Vec::new() });
         }
         let mut manifest = self.disk.manifest.clone().unwrap_or_default();
-        let order: Vec<FileId> = manifest.base.into_iter().chain(manifest.incrs.iter().copied()).collect();
-        for id in &order {
-            let is_last = Some(id) == order.last();
+        let mut order: Vec<FileId> = manifest.base.into_iter().chain(manifest.incrs.iter().copied()).collect();
+        let mut torn = None;
+        for (nth, id) in order.iter().enumerate() {
             let file = self.disk.files.get_mut(id).ok_or("a file of the log is missing")?;
-            keys += load_file(file, is_last, wall, &mut replayer, &mut point)?;
+            let (found, ending) = load_file(file, wall, &mut replayer, &mut point)?;
+            keys += found;
+            match (ending, torn) {
+                (Ending::Gap { .. }, _) => {
+                    manifest.incrs.retain(|incr| incr < id);
+                    self.disk.manifest = Some(manifest.clone());
+                    order.truncate(nth);
+                    break;
+                }
+                (_, Some(_)) => return Err("unexpected end of a file of the log".to_owned()),
+                (Ending::Truncated { valid }, None) => torn = Some((*id, valid)),
+                (Ending::Clean { .. }, None) => file.synced = file.bytes.len(),
+            }
+        }
+        if let Some((id, valid)) = torn
+            && let Some(file) = self.disk.files.get_mut(&id)
+        {
+            file.bytes.truncate(valid as usize);
             file.synced = file.bytes.len();
         }
         let current = order.iter().map(|id| self.disk.files[id].bytes.len() as u64).sum();
@@ -541,14 +567,8 @@ impl Work {
     }
 }
 
-/// One file of the log; a torn end is cut off the last one, as `aof-load-truncated` says. Returns how many keys an RDB in it had.
-fn load_file(
-    file: &mut File,
-    is_last: bool,
-    wall: UnixMs,
-    replayer: &mut Replayer,
-    point: &mut Point,
-) -> Result<u64, String> {
+/// One file of the log: how many keys an RDB in it had, and how it ended.
+fn load_file(file: &File, wall: UnixMs, replayer: &mut Replayer, point: &mut Point) -> Result<(u64, Ending), String> {
     let mut source = &file.bytes[..];
     let (mut start, mut keys) = (0, 0);
     if source.starts_with(b"REDIS") {
@@ -559,15 +579,7 @@ fn load_file(
     }
     replayer.next_file();
     let ending = read_commands(&mut source, start, point, &mut |argv| replayer.apply(argv));
-    match ending.map_err(|error| error.to_string())? {
-        Ending::Clean { .. } => Ok(keys),
-        Ending::Truncated { valid } if is_last => {
-            file.bytes.truncate(valid as usize);
-            file.synced = file.bytes.len();
-            Ok(keys)
-        }
-        Ending::Truncated { valid } => Err(format!("unexpected end of a file of the log at {valid}")),
-    }
+    Ok((keys, ending.map_err(|error| error.to_string())?))
 }
 
 fn empty_base(wall: UnixMs) -> Vec<u8> {

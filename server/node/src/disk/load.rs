@@ -1,12 +1,13 @@
 //! The thread that builds the dataset at the start: from the log if it is on, else from the RDB file.
 //!
-//! A log whose last file ends in the middle of a command is cut there (`aof-load-truncated yes`); anything else that is wrong ends the
-//! process, since starting with less data than there was would overwrite the rest. A single append-only file of Redis before 7 is taken
-//! into a new log as its base.
+//! A log whose last file ends in the middle of a command is cut there (`aof-load-truncated yes`), and so is one in which a loss of power took
+//! the end of a file that another follows: what follows was never synced (`log.rs`), and is kept beside the log. Anything else that is wrong
+//! ends the process, since starting with less data than there was would overwrite the rest. A single append-only file of Redis before 7 is
+//! taken into a new log as its base.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -101,7 +102,7 @@ impl Loader {
 
     fn load_log(&mut self) -> Result<Outcome, String> {
         let old = Path::new(&self.names.basename).to_owned();
-        let manifest = match self.names.read_manifest()? {
+        let mut manifest = match self.names.read_manifest()? {
             Some(manifest) => manifest,
             None if old.exists() => self.adopt(&old)?,
             None => return self.new_log(),
@@ -111,14 +112,30 @@ impl Loader {
         self.gauge.load_total.store(total, Ordering::Relaxed);
         let mut replayer = Replayer::new(self.config.clone(), self.rng.fork(), self.now);
         let (mut point, mut info) = (None, RdbInfo::default());
-        let last = manifest.load_order().last().map(|file| file.name.clone());
-        for file in manifest.load_order() {
+        let mut torn: Option<Torn> = None;
+        for file in manifest.clone().load_order() {
             let path = self.names.dir.join(&file.name);
-            let is_last = Some(&file.name) == last.as_ref();
-            self.load_file(&path, is_last, &mut replayer, &mut point, &mut info)?;
-            // A process that was killed may have left it unsynced. Nobody writes to the older ones any more, so nobody would ever sync them: a loss of
-            // power later would make a hole in front of what was synced since.
-            File::open(&path).and_then(|file| file.sync_all()).map_err(|error| told(&path, &error))?;
+            match (self.load_file(&path, &mut replayer, &mut point, &mut info)?, &torn) {
+                (Ending::Gap { missing }, _) if self.config.aof_load_truncated => {
+                    self.leave_out(&mut manifest, &file.name, missing)?;
+                    break;
+                }
+                (_, Some(torn)) => return Err(torn.refusal()),
+                (Ending::Gap { missing }, None) => {
+                    return Err(format!("{missing} bytes of the history are missing in front of {}", path.display()));
+                }
+                (Ending::Truncated { valid }, None) => torn = Some(Torn { path, valid }),
+                // A process that was killed may have left it unsynced. Nobody writes to the older ones any more, so nobody would ever sync them: a
+                // loss of power later would make a gap in front of what was synced since.
+                (Ending::Clean { .. }, None) => {
+                    File::open(&path).and_then(|file| file.sync_all()).map_err(|error| told(&path, &error))?;
+                }
+            }
+        }
+        match torn {
+            Some(torn) if self.config.aof_load_truncated => torn.cut()?,
+            Some(torn) => return Err(torn.refusal()),
+            None => {}
         }
         let base = manifest.base.as_ref().map_or(Ok(0), |base| size_of(&self.names.dir.join(&base.name)))?;
         let (manifest, file, size) = self.open_incr(manifest)?;
@@ -133,12 +150,11 @@ impl Loader {
     fn load_file(
         &self,
         path: &Path,
-        is_last: bool,
         replayer: &mut Replayer,
         point: &mut Point,
         info: &mut RdbInfo,
-    ) -> Result<(), String> {
-        let (file, size) = open(path)?;
+    ) -> Result<Ending, String> {
+        let (file, _) = open(path)?;
         let mut source = BufReader::with_capacity(BUFFER, Counted { file, gauge: Arc::clone(&self.gauge) });
         let mut start = 0;
         if source.fill_buf().map_err(|error| told(path, &error))?.starts_with(b"REDIS") {
@@ -148,21 +164,23 @@ impl Loader {
         }
         replayer.next_file();
         let ending = read_commands(&mut source, start, point, &mut |argv| replayer.apply(argv));
-        match ending
-            .map_err(|error| format!("Bad file format reading the append only file {}: {error}", path.display()))?
-        {
-            Ending::Clean { .. } => Ok(()),
-            Ending::Truncated { valid } if is_last && self.config.aof_load_truncated => {
-                tracing::warn!("!!! Warning: short read while loading the AOF file {}!!!", path.display());
-                tracing::warn!("AOF {} loaded anyway because aof-load-truncated is enabled", path.display());
-                tracing::warn!("Truncating the AOF {} at offset {valid} of {size}", path.display());
-                let file = OpenOptions::new().write(true).open(path).map_err(|error| told(path, &error))?;
-                file.set_len(valid).and_then(|()| file.sync_all()).map_err(|error| told(path, &error))
-            }
-            Ending::Truncated { valid } => {
-                Err(format!("Unexpected end of file reading the append only file {} at offset {valid}", path.display()))
-            }
+        ending.map_err(|error| format!("Bad file format reading the append only file {}: {error}", path.display()))
+    }
+
+    /// The log ends in front of the file `first`, which stands too far on in the history.
+    fn leave_out(&self, manifest: &mut Manifest, first: &str, missing: u64) -> Result<(), String> {
+        let left_out = manifest.leave_out_from(first);
+        self.names.write_manifest(manifest)?;
+        for file in left_out {
+            let kept = format!("{}.behind-gap", file.name);
+            tracing::warn!(
+                "{missing} bytes are missing in front of {first}: {} is not loaded, and kept as {kept}",
+                file.name
+            );
+            let (from, to) = (self.names.dir.join(&file.name), self.names.dir.join(&kept));
+            files::rename(&from, &to).map_err(|error| told(&from, &error))?;
         }
+        Ok(())
     }
 
     /// An append-only file of Redis before 7 becomes the base of a log.
@@ -218,6 +236,28 @@ impl Loader {
         let file = OpenOptions::new().append(true).open(&path).map_err(|error| told(&path, &error))?;
         let size = size_of(&path)?;
         Ok((manifest, file, size))
+    }
+}
+
+/// A file that ends in the middle of a command or a transaction, and where its good part does.
+struct Torn {
+    path: PathBuf,
+    valid: u64,
+}
+
+impl Torn {
+    fn cut(&self) -> Result<(), String> {
+        let Torn { path, valid } = self;
+        let size = size_of(path)?;
+        tracing::warn!("!!! Warning: short read while loading the AOF file {}!!!", path.display());
+        tracing::warn!("AOF {} loaded anyway because aof-load-truncated is enabled", path.display());
+        tracing::warn!("Truncating the AOF {} at offset {valid} of {size}", path.display());
+        let file = OpenOptions::new().write(true).open(path).map_err(|error| told(path, &error))?;
+        file.set_len(*valid).and_then(|()| file.sync_all()).map_err(|error| told(path, &error))
+    }
+
+    fn refusal(&self) -> String {
+        format!("Unexpected end of file reading the append only file {} at offset {}", self.path.display(), self.valid)
     }
 }
 

@@ -6,9 +6,9 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ use crate::{Mail, Mailbox, host};
 #[derive(Debug)]
 enum Job {
     Sync,
+    /// Another file has taken this one's place; nobody waits for the outcome.
+    LastSync,
     Write {
         bytes: Vec<u8>,
         ticket: u64,
@@ -49,10 +51,28 @@ pub(super) enum Waiting {
     Never,
 }
 
+/// A file of the log, and the one whose place it took until that is synced: nothing may be for good behind a gap.
+#[derive(Debug)]
+struct Kept {
+    file: File,
+    older: Mutex<Option<Arc<Kept>>>,
+}
+
+impl Kept {
+    fn sync(&self) -> io::Result<()> {
+        let mut older = self.older.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(older) = &*older {
+            older.sync()?;
+        }
+        *older = None;
+        self.file.sync_data()
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct LogFile {
-    file: Arc<File>,
+    kept: Arc<Kept>,
     /// Up to where the file is good.
     size: u64,
     waiting: Vec<u8>,
@@ -69,9 +89,9 @@ pub(super) struct LogFile {
 impl LogFile {
     /// Goes on at the end of `file`, which has `size` bytes.
     pub fn open(file: File, size: u64, policy: Policy, mailbox: Mailbox, gauge: Arc<Gauge>) -> io::Result<LogFile> {
-        let file = Arc::new(file);
+        let kept = Arc::new(Kept { file, older: Mutex::new(None) });
         let (jobs, work) = channel();
-        let (for_thread, mail) = (Arc::clone(&file), mailbox.clone());
+        let (for_thread, mail) = (Arc::clone(&kept), mailbox.clone());
         let thread =
             std::thread::Builder::new().name("aof".into()).spawn(move || run(&work, &for_thread, size, &mail))?;
         let mut flusher = Flusher::new(of(policy.fsync), host::clock());
@@ -79,7 +99,7 @@ impl LogFile {
             flusher.never_postpone();
         }
         let waiting = Vec::new();
-        Ok(LogFile { file, size, waiting, flusher, failing: false, handed_over: false, jobs, thread, mailbox, gauge })
+        Ok(LogFile { kept, size, waiting, flusher, failing: false, handed_over: false, jobs, thread, mailbox, gauge })
     }
 
     pub fn set_policy(&mut self, policy: AppendFsync) {
@@ -122,7 +142,7 @@ impl LogFile {
             Step::Sync => self.hand_over(Job::Sync),
             step @ (Step::Write | Step::WriteAndSync) => {
                 let written = self.write().and_then(|()| match step {
-                    Step::WriteAndSync => self.file.sync_data(),
+                    Step::WriteAndSync => self.kept.sync(),
                     _ => Ok(()),
                 });
                 match written {
@@ -168,14 +188,15 @@ impl LogFile {
         Ok(())
     }
 
-    /// Another file took its place: it is synced without anybody waiting.
-    pub fn retire(self) {
-        self.hand_over(Job::Sync);
+    /// This file takes the place of `older`, of which everything is in its file. That is synced without anybody waiting, but before this one is.
+    pub fn succeed(&mut self, older: LogFile) {
+        *self.kept.older.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&older.kept));
+        older.hand_over(Job::LastSync);
     }
 
     /// Writes and syncs everything, then ends the thread.
     pub fn close(mut self) {
-        let written = self.settle().and_then(|()| self.file.sync_data().map_err(|error| error.to_string()));
+        let written = self.settle().and_then(|()| self.kept.sync().map_err(|error| error.to_string()));
         if let Err(error) = written {
             tracing::warn!("Closing the AOF file: {error}");
         }
@@ -184,7 +205,7 @@ impl LogFile {
     }
 
     fn write(&mut self) -> io::Result<()> {
-        write_whole(&self.file, &mut self.size, &self.waiting)?;
+        write_whole(&self.kept.file, &mut self.size, &self.waiting)?;
         self.waiting.clear();
         self.waiting.shrink_to(1 << 20);
         Ok(())
@@ -232,16 +253,17 @@ fn of(policy: AppendFsync) -> FsyncPolicy {
     }
 }
 
-fn run(work: &Receiver<Job>, file: &File, mut size: u64, mailbox: &Mailbox) {
+fn run(work: &Receiver<Job>, kept: &Kept, mut size: u64, mailbox: &Mailbox) {
     let mut bytes = Vec::new();
     while let Ok(first) = work.recv() {
         let mut ticket_of_batch = None;
         let mut barriers = Vec::new();
-        let mut sync = false;
+        let (mut sync, mut last) = (false, false);
         bytes.clear();
         for job in std::iter::once(first).chain(work.try_iter()) {
             match job {
                 Job::Sync => sync = true,
+                Job::LastSync => last = true,
                 Job::Barrier(done) => barriers.push(done),
                 Job::Write { bytes: more, ticket } => {
                     bytes.extend_from_slice(&more);
@@ -251,16 +273,19 @@ fn run(work: &Receiver<Job>, file: &File, mut size: u64, mailbox: &Mailbox) {
         }
         if let Some(ticket) = ticket_of_batch {
             // The loop may have written meanwhile.
-            size = file.metadata().map_or(size, |metadata| metadata.len());
-            let done = match write_whole(file, &mut size, &bytes).and_then(|()| file.sync_data()) {
+            size = kept.file.metadata().map_or(size, |metadata| metadata.len());
+            let done = match write_whole(&kept.file, &mut size, &bytes).and_then(|()| kept.sync()) {
                 Ok(()) => DiskDone::Confirmed(ticket),
                 Err(error) => DiskDone::AppendFailed(error.to_string()),
             };
             mailbox.send(Mail::Disk(Event::Done(done)));
         }
         if sync {
-            let outcome = file.sync_data().map_err(|error| error.to_string());
+            let outcome = kept.sync().map_err(|error| error.to_string());
             mailbox.send(Mail::Disk(Event::Synced(outcome)));
+        }
+        if last && let Err(error) = kept.sync() {
+            tracing::warn!("Fail to fsync the AOF file that a newer one follows: {error}"); // whoever syncs that one tries again
         }
         for barrier in barriers {
             let _ = barrier.send(()); // whoever waited is gone with the process
@@ -333,6 +358,27 @@ mod tests {
         assert!(matches!(next(&mails), DiskDone::AppendFailed(_)));
     }
 
+    /// Nothing is confirmed in a file before the one that it follows is synced, which a device that takes no sync never is.
+    #[test]
+    fn a_file_is_not_synced_before_the_one_that_it_follows() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("log");
+        let unsyncable = File::options().append(true).open("/dev/null").expect("Linux has /dev/null");
+        assert!(unsyncable.sync_data().is_err());
+        let (mailbox, mails, _poll) = mailbox();
+        let open = |file| LogFile::open(file, 0, policy(AppendFsync::Always), mailbox.clone(), Arc::default());
+        let older = open(unsyncable).expect("a thread");
+        let mut log = open(File::options().create(true).append(true).open(&path).expect("a file")).expect("a thread");
+        log.append(b"set k v".to_vec(), Some(1));
+        assert!(matches!(next(&mails), DiskDone::Confirmed(1)));
+        log.succeed(older);
+        log.append(b"set k w".to_vec(), Some(2));
+        assert!(matches!(next(&mails), DiskDone::AppendFailed(_)));
+        log.append(b"set k x".to_vec(), Some(3));
+        assert!(matches!(next(&mails), DiskDone::AppendFailed(_)), "the older one is tried again");
+        assert_eq!(std::fs::read(&path).expect("the file"), b"set k vset k wset k x");
+    }
+
     /// A log on a full disk that has told of it, then given a file in a folder of its own, in which there is space: what `goes_on` does with it says
     /// that the failure is over, and the bytes are there.
     fn check_recovery(goes_on: impl FnOnce(&mut LogFile)) {
@@ -345,7 +391,8 @@ mod tests {
         log.tick(host::clock(), false);
         assert!(matches!(next(&mails), DiskDone::AppendFailed(_)));
         assert!(log.settle().is_err());
-        log.file = Arc::new(File::options().create(true).append(true).open(&path).expect("a file"));
+        let file = File::options().create(true).append(true).open(&path).expect("a file");
+        log.kept = Arc::new(Kept { file, older: Mutex::default() });
         goes_on(&mut log);
         assert!(matches!(next(&mails), DiskDone::AppendRecovered));
         assert_eq!(std::fs::read(&path).expect("the file"), b"set k v");

@@ -217,6 +217,54 @@ fn a_torn_log_is_cut_or_refused() {
     assert_eq!(Process::refused(dir.path(), &["--appendonly", "yes"]), 1);
 }
 
+/// A loss of power took the end of a file that another follows. What is behind the gap is not loaded, and not deleted either.
+#[test]
+fn a_log_ends_at_its_gap() {
+    let command = |words: &[&str]| {
+        let parts: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+        format!("*{}\r\n{parts}", words.len())
+    };
+    let begins = |offset: usize| format!("{}#Q:{}:{offset}:1:0\r\n", command(&["SELECT", "0"]), "a".repeat(40));
+    let (first, second, third) =
+        (command(&["SET", "a", "1"]), command(&["SET", "b", "2"]), command(&["SET", "c", "3"]));
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("appendonlydir");
+    std::fs::create_dir(&log).unwrap();
+    let name = |seq: usize| format!("appendonly.aof.{seq}.incr.aof");
+    let manifest = (1..=3).map(|seq| format!("file {} seq {seq} type i\n", name(seq))).collect::<String>();
+    let write = |files: [String; 3]| {
+        std::fs::write(log.join("appendonly.aof.manifest"), &manifest).unwrap();
+        for (nth, content) in files.iter().enumerate() {
+            std::fs::write(log.join(name(nth + 1)), content).unwrap();
+        }
+    };
+    let seconds = 100 + first.len();
+    let thirds = seconds + second.len();
+    for lost in [0, 3, second.len()] {
+        let torn = &second[..second.len() - lost];
+        let files = [begins(100) + &first, begins(seconds) + torn, begins(thirds) + &third];
+        write(files.clone());
+        if lost > 0 {
+            assert_eq!(Process::refused(dir.path(), &["--appendonly", "yes", "--aof-load-truncated", "no"]), 1);
+            assert_eq!(std::fs::read_to_string(log.join(name(2))).unwrap(), files[1], "a refusal changes nothing");
+        }
+        let mut node = Process::node(dir.path(), &["--appendonly", "yes"]);
+        let is_whole = lost == 0;
+        let found = if is_whole { ["$1", "$2", "$3"] } else { ["$1", "nil", "nil"] };
+        assert_eq!(["get a", "get b", "get c"].map(|get| node.say(get)), found, "{lost} bytes lost");
+        assert_eq!(node.say("set d 4"), "+OK");
+        node.kill();
+        let mut node = Process::node(dir.path(), &["--appendonly", "yes"]);
+        assert_eq!((node.say("get d"), node.say("get c")), ("$4".to_owned(), found[2].to_owned()));
+        node.kill();
+        let kept = std::fs::read_to_string(log.join(format!("{}.behind-gap", name(3))));
+        assert_eq!(kept.ok(), (!is_whole).then(|| files[2].clone()));
+    }
+    // A file that is torn, and one behind it that does not say where it stands: nobody knows what lies between.
+    write([begins(100) + &first, begins(seconds) + &second[..9], third]);
+    assert_eq!(Process::refused(dir.path(), &["--appendonly", "yes"]), 1);
+}
+
 #[test]
 fn a_corrupt_rdb_is_refused_and_kept() {
     let dir = tempfile::tempdir().unwrap();

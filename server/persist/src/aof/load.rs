@@ -29,6 +29,11 @@ pub enum Ending {
         /// Where the broken tail begins.
         valid: u64,
     },
+    /// At its beginning: it stands further on in the history than the files before it end, and nothing of it was run but SELECT.
+    Gap {
+        /// How many bytes of the history lie between.
+        missing: u64,
+    },
 }
 
 /// Why a log could not be read. Offsets count from where the reading began, plus the `start` that the caller gave.
@@ -87,7 +92,7 @@ pub type Run<'a> = &'a mut dyn FnMut(&[&[u8]]) -> Result<(), String>;
 pub fn read_commands(input: &mut dyn BufRead, start: u64, point: &mut Point, run: Run<'_>) -> Result<Ending, AofError> {
     let mut reader = Reader { input, offset: start, bytes: Vec::new(), ends: Vec::new() };
     let mut multi_at = None;
-    let mut annotated = false;
+    let (mut began, mut annotated) = (false, false);
     let mut settled = start; // up to where `point` has advanced
     let mut db = None;
     loop {
@@ -101,11 +106,18 @@ pub fn read_commands(input: &mut dyn BufRead, start: u64, point: &mut Point, run
         match raw {
             Raw::Unknown => settled += reader.offset - at,
             Raw::Point(found, epoch) => {
+                let before = point.as_ref().map_or(u64::MAX, |(known, _)| known.offset);
+                // Another name of the history counts on from where the old one was.
+                if let (Some(missing @ 1..), false) = (found.offset.checked_sub(before), began) {
+                    return Ok(Ending::Gap { missing });
+                }
+                began = true;
                 (*point, annotated, settled) = (Some((found, epoch)), true, reader.offset);
             }
             Raw::Command => {
                 let argv = reader.argv();
                 let is = |name: &[u8]| argv[0].eq_ignore_ascii_case(name);
+                began |= !is(b"select");
                 if is(b"multi") {
                     multi_at = multi_at.or(Some(at));
                 } else if is(b"exec") {
@@ -266,8 +278,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(log: &[u8], expected: &str) {
+        check_behind(None, log, expected);
+    }
+
+    /// A file of a log whose files before it end at `point`.
+    fn check_behind(mut point: Point, log: &[u8], expected: &str) {
         let mut seen = Vec::new();
-        let mut point = None;
         let mut source = io::BufReader::with_capacity(3, log);
         let ending = read_commands(&mut source, 0, &mut point, &mut |argv| {
             seen.push(argv.iter().map(|arg| String::from_utf8_lossy(arg)).collect::<Vec<_>>().join(" "));
@@ -276,6 +292,7 @@ mod tests {
         seen.push(match ending {
             Ok(Ending::Clean { bytes }) => format!("clean {bytes}"),
             Ok(Ending::Truncated { valid }) => format!("truncated {valid}"),
+            Ok(Ending::Gap { missing }) => format!("gap {missing}"),
             Err(error) => error.to_string(),
         });
         if let Some((point, epoch)) = point {
@@ -358,6 +375,24 @@ mod tests {
         fn any_bytes_are_read_without_a_panic(log in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = read_commands(&mut &log[..], 0, &mut None, &mut |_| Ok(()));
         }
+    }
+
+    /// A loss of power takes the end of one file, and leaves the next.
+    #[test]
+    fn a_file_that_begins_too_far_on_is_behind_a_gap() {
+        let select = b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n";
+        let behind = |offset: u64| Some((ReplicationPoint { replid: [b'b'; 40], offset, db: 0 }, 8));
+        let log = [&select[..], &annotation(&POINT, 9), SET].concat();
+        check_behind(behind(76), &log, "SELECT 3|gap 1|@76/0/8");
+        let whole = format!("SELECT 3|SET k v\n|clean {}|@{}/3/9", log.len(), 77 + 28);
+        check_behind(behind(77), &log, &whole);
+        check_behind(behind(78), &log, &whole);
+        check_behind(None, &log, &whole);
+        // Not its beginning: what stands before the annotation need not be the stream's.
+        let log = [SET, &annotation(&POINT, 9)[..]].concat();
+        check_behind(behind(70), &log, &format!("SET k v\n|clean {}|@77/3/9", log.len()));
+        let log = [&annotation(&ReplicationPoint { offset: 70, ..POINT }, 9)[..], &annotation(&POINT, 9)].concat();
+        check_behind(behind(70), &log, &format!("clean {}|@77/3/9", log.len()));
     }
 
     /// I4: the log may end between a barrier and the annotation that names its epoch.

@@ -140,6 +140,12 @@ impl Manifest {
         name
     }
 
+    /// Takes the incremental file `name`, and all that follow it, out of the log; returns them.
+    pub fn leave_out_from(&mut self, name: &str) -> Vec<LogFile> {
+        let from = self.incrs.iter().position(|file| file.name == name).unwrap_or(self.incrs.len());
+        self.incrs.split_off(from)
+    }
+
     /// Makes a new base of the log `basename`, whose state is that before the incremental file `first_kept` (`None`: behind all
     /// of them): everything older becomes history. Returns the base's name.
     ///
