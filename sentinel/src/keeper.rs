@@ -53,6 +53,7 @@ impl Keeper {
     /// Runs until dropped. Admissions are carried out one after the other.
     pub async fn run(self, mut admissions: mpsc::Receiver<Admission>) {
         let mut clock = tokio::time::interval(TICK);
+        let mut turn = 0;
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -67,7 +68,8 @@ impl Keeper {
                 _ = clock.tick() => {
                     let view = self.driver.view();
                     if view.status.role == (Role::Leader { established: true }) {
-                        self.tidy(&view.registry, &view.status.members).await;
+                        self.tidy(&view.registry, &view.status.members, turn).await;
+                        turn += 1;
                     }
                 }
             }
@@ -125,11 +127,11 @@ impl Keeper {
     }
 
     /// The next step, if one is due: one at a time, since Raft takes one change at a time.
-    async fn tidy(&self, registry: &Arc<Registry>, members: &Members) {
+    async fn tidy(&self, registry: &Arc<Registry>, members: &Members, turn: usize) {
         if !members.outgoing.is_empty() {
             return; // a joint change is still being left
         }
-        match next_step(registry, members, self.driver.view().status.id) {
+        match next_step(registry, members, self.driver.view().status.id, turn) {
             Some(Step::Change(changes)) => match timeout(STEP, self.driver.change(changes.clone())).await {
                 Ok(Ok(_)) => tracing::info!(?changes, "changed the members"),
                 Ok(Err(why)) => tracing::debug!(?changes, %why, "the members stay as they are"),
@@ -164,17 +166,23 @@ fn is_member(members: &Members, id: RaftId) -> bool {
     [&members.voters, &members.learners, &members.outgoing].iter().any(|list| list.contains(&id))
 }
 
-/// Compares who is registered with who is a member. A promotion is proposed until the learner has caught up; until then it is refused.
-fn next_step(registry: &Registry, members: &Members, me: consensus::RaftId) -> Option<Step> {
+/// Compares who is registered with who is a member. A promotion is proposed until the learner has caught up; until then it is refused. Which of
+/// several learners, or heirs, changes with `turn`: one that is dead holds up none of the others.
+fn next_step(registry: &Registry, members: &Members, me: consensus::RaftId, turn: usize) -> Option<Step> {
     if let Some(leaver) = registry.leaving.first().copied() {
         let id = consensus::RaftId(leaver.0);
-        let heir =
-            members.voters.iter().copied().find(|heir| *heir != me && !registry.leaving.contains(&RaftId(heir.0)));
-        return match (is_member(members, leaver), id == me) {
-            (false, _) => Some(Step::Forget(leaver)),
-            (true, true) => heir.map(Step::HandOver),
-            (true, false) => Some(Step::Change(vec![Change::Remove(id)])),
-        };
+        if !is_member(members, leaver) {
+            return Some(Step::Forget(leaver));
+        }
+        if id != me {
+            return Some(Step::Change(vec![Change::Remove(id)]));
+        }
+        let stays = |heir: &consensus::RaftId| !registry.leaving.contains(&RaftId(heir.0));
+        let heirs: Vec<_> = members.voters.iter().copied().filter(stays).collect();
+        if let Some(heir) = in_turn(&heirs, turn) {
+            return Some(Step::HandOver(heir));
+        }
+        // The only voter leaves: one of those who are to stay gets a vote first.
     }
     let outside = |member: &&Member| !is_member(members, member.raft_id);
     if let Some(member) = registry.sentinels.values().find(outside) {
@@ -186,7 +194,7 @@ fn next_step(registry: &Registry, members: &Members, me: consensus::RaftId) -> O
             false => Step::Change(vec![Change::AddLearner(consensus::RaftId(member.raft_id.0))]),
         });
     }
-    let learner = *members.learners.first()?;
+    let learner = in_turn(&members.learners, turn)?;
     let Some(member) = registry.sentinels.get(&RaftId(learner.0)) else {
         return Some(Step::Change(vec![Change::Remove(learner)]));
     };
@@ -199,6 +207,10 @@ fn next_step(registry: &Registry, members: &Members, me: consensus::RaftId) -> O
             .map(|other| Change::Remove(consensus::RaftId(other.raft_id.0))),
     );
     Some(Step::Change(changes))
+}
+
+fn in_turn<T: Copy>(list: &[T], turn: usize) -> Option<T> {
+    list.get(turn % list.len().max(1)).copied()
 }
 
 #[cfg(test)]
@@ -226,7 +238,7 @@ mod tests {
     fn a_replacement_goes_step_by_step_and_ends() {
         let id = consensus::RaftId;
         let founders = [(1, 11), (2, 12), (3, 13)];
-        let next_step = |registry: &Registry, members: &Members| super::next_step(registry, members, id(1));
+        let next_step = |registry: &Registry, members: &Members| super::next_step(registry, members, id(1), 0);
         assert_eq!(next_step(&registry(&founders), &members(&[1, 2, 3], &[])), None);
         let joined = [(1, 11), (2, 12), (3, 13), (4, 13)];
         let step = |voters: &[u64], learners: &[u64]| next_step(&registry(&joined), &members(voters, learners));
@@ -241,7 +253,7 @@ mod tests {
     fn a_sentinel_at_a_new_address_replaces_nobody() {
         let joined = registry(&[(1, 11), (2, 12), (3, 13), (4, 14)]);
         let promote = Step::Change(vec![Change::Promote(consensus::RaftId(4))]);
-        assert_eq!(next_step(&joined, &members(&[1, 2, 3], &[4]), consensus::RaftId(1)), Some(promote));
+        assert_eq!(next_step(&joined, &members(&[1, 2, 3], &[4]), consensus::RaftId(1), 0), Some(promote));
     }
 
     /// A removed sentinel is taken out by one that stays.
@@ -251,9 +263,24 @@ mod tests {
         let mut all = registry(&[(1, 11), (2, 12), (3, 13)]);
         all.leaving.insert(RaftId(3));
         let remove = Step::Change(vec![Change::Remove(id(3))]);
-        assert_eq!(next_step(&all, &members(&[1, 2, 3], &[]), id(1)), Some(remove));
-        assert_eq!(next_step(&all, &members(&[1, 2, 3], &[]), id(3)), Some(Step::HandOver(id(1))));
-        assert_eq!(next_step(&all, &members(&[1, 2], &[]), id(1)), Some(Step::Forget(RaftId(3))));
+        assert_eq!(next_step(&all, &members(&[1, 2, 3], &[]), id(1), 0), Some(remove));
+        assert_eq!(next_step(&all, &members(&[1, 2, 3], &[]), id(3), 0), Some(Step::HandOver(id(1))));
+        assert_eq!(next_step(&all, &members(&[1, 2], &[]), id(1), 0), Some(Step::Forget(RaftId(3))));
+    }
+
+    /// The only voter cannot go before somebody else has a vote, and a learner or an heir that is dead holds up no other.
+    #[test]
+    fn the_only_voter_leaves_once_another_has_a_vote() {
+        let id = consensus::RaftId;
+        let mut all = registry(&[(1, 11), (4, 14), (5, 15)]);
+        all.leaving.insert(RaftId(1));
+        let step = |voters: &[u64], learners: &[u64], turn| next_step(&all, &members(voters, learners), id(1), turn);
+        let promote = |learner| Some(Step::Change(vec![Change::Promote(id(learner))]));
+        assert_eq!(step(&[1], &[4, 5], 0), promote(4));
+        assert_eq!(step(&[1], &[4, 5], 1), promote(5));
+        assert_eq!(step(&[1], &[4], 0), Some(Step::Change(vec![Change::AddLearner(id(5))])));
+        assert_eq!(step(&[1, 4, 5], &[], 0), Some(Step::HandOver(id(4))));
+        assert_eq!(step(&[1, 4, 5], &[], 1), Some(Step::HandOver(id(5))));
     }
 
     /// Two leaders may propose the same fresh id, and a removed member's id must stay spent.

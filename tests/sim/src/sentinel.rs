@@ -75,6 +75,8 @@ struct Process {
     proposals: BTreeMap<consensus::Ticket, Option<GroupName>>,
     questions: BTreeMap<consensus::Ticket, Question>,
     tickets: u64,
+    /// How often it looked after the members, as leader.
+    turns: usize,
     calls: u64,
     looked_at: Duration,
     /// To whom the whole view was sent.
@@ -226,6 +228,7 @@ impl Sentinel {
             proposals: BTreeMap::new(),
             questions: BTreeMap::new(),
             tickets: 0,
+            turns: 0,
             calls: 0,
             looked_at: Duration::ZERO,
             reports_to: None,

@@ -22,7 +22,8 @@ impl Sentinel {
             return;
         }
         let Some(process) = &mut self.process else { return };
-        match next_step(&process.registry, &process.raft.status()) {
+        process.turns += 1;
+        match next_step(&process.registry, &process.raft.status(), process.turns) {
             Some(Step::Change(change)) => {
                 process.tickets += 1;
                 let _refused_until_it_can_be = process.raft.change(&[change], consensus::Ticket(process.tickets));
@@ -35,7 +36,7 @@ impl Sentinel {
     }
 }
 
-fn next_step(registry: &registry::Registry, status: &consensus::Status) -> Option<Step> {
+fn next_step(registry: &registry::Registry, status: &consensus::Status, turn: usize) -> Option<Step> {
     let members = &status.members;
     if !members.outgoing.is_empty() {
         return None;
@@ -43,20 +44,29 @@ fn next_step(registry: &registry::Registry, status: &consensus::Status) -> Optio
     let is_member = |id: &RaftId| members.voters.contains(id) || members.learners.contains(id);
     if let Some(leaver) = registry.leaving.first() {
         let id = RaftId(leaver.0);
-        let stays = |heir: &&RaftId| **heir != id && !registry.leaving.contains(&registry::RaftId(heir.0));
-        return match (is_member(&id), id == status.id) {
-            (false, _) => Some(Step::Forget(*leaver)),
-            (true, true) => members.voters.iter().find(stays).copied().map(Step::HandOver),
-            (true, false) => Some(Step::Change(Change::Remove(id))),
-        };
+        match (is_member(&id), id == status.id) {
+            (false, _) => return Some(Step::Forget(*leaver)),
+            (true, false) => return Some(Step::Change(Change::Remove(id))),
+            (true, true) => {
+                let stays = |heir: &RaftId| !registry.leaving.contains(&registry::RaftId(heir.0));
+                let heirs: Vec<_> = members.voters.iter().copied().filter(stays).collect();
+                if let Some(heir) = in_turn(&heirs, turn) {
+                    return Some(Step::HandOver(heir));
+                }
+            }
+        }
     }
     let registered = registry.sentinels.keys().map(|id| RaftId(id.0));
     if let Some(outside) = registered.into_iter().find(|id| !is_member(id)) {
         return Some(Step::Change(Change::AddLearner(outside)));
     }
-    let learner = *members.learners.first()?;
+    let learner = in_turn(&members.learners, turn)?;
     Some(Step::Change(match registry.sentinels.contains_key(&registry::RaftId(learner.0)) {
         true => Change::Promote(learner),
         false => Change::Remove(learner),
     }))
+}
+
+fn in_turn(list: &[RaftId], turn: usize) -> Option<RaftId> {
+    list.get(turn % list.len().max(1)).copied()
 }
