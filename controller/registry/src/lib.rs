@@ -25,7 +25,7 @@ pub mod voting;
 pub use apply::Rejected;
 pub use command::{Command, Entry};
 pub use event::Event;
-pub use model::{Group, Identity, Member, NodeRecord, Registry};
+pub use model::{Group, Identity, Member, Membership, NodeRecord, Registry};
 pub use names::{Epoch, GroupName, NodeId, NodeKey, Offset, RaftId, UnixMs};
 pub use settings::{Ack, Durability, Settings};
 pub use steering::{Action, Effect, Order, Outcome, Reach, Steering, Ticket};

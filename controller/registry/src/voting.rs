@@ -78,6 +78,9 @@ pub enum ConfigError {
         /// Copies that are asked for.
         copies: u32,
     },
+    /// It was removed while it was let in.
+    #[error("no node of that name is to stay in the group")]
+    NotHere,
     /// A bound was reached.
     #[error("{PARTS_MOST} configs bind already: the change of the voters has to be settled, or turned back")]
     TooManyParts,

@@ -27,8 +27,11 @@ impl Group {
         if let Some((node, _)) = self.nodes.iter().find(|(_, record)| record.stock()) {
             return Err(Rejected::StockNode(node.clone()));
         }
-        let votes = self.voting.config().voters.len();
-        let nodes = if self.voting.withholds() { votes } else { self.nodes.len() };
+        // Whoever is to leave holds no copy for long.
+        let leaving = |record: &&NodeRecord| record.membership == Membership::Leaves;
+        let leavers: Vec<_> = self.nodes.values().filter(leaving).filter_map(NodeRecord::id).collect();
+        let votes = self.voting.config().voters.iter().filter(|voter| !leavers.contains(voter)).count();
+        let nodes = if self.voting.withholds() { votes } else { self.staying() };
         let copies = settings.copies.unwrap_or(COPIES_LEAST);
         if nodes < copies as usize {
             return Err(Rejected::TooFewNodes { copies, nodes });
@@ -63,6 +66,10 @@ impl Group {
     pub(super) fn remove(&mut self, name: &GroupName, node: NodeKey, news: &mut News) -> Result<(), Rejected> {
         self.expect_removable(&node)?;
         let Some(id) = self.nodes[&node].id().filter(|id| self.voting.knows(id)) else {
+            let (left, copies) = (self.staying().saturating_sub(1), self.voting.config().copies);
+            if self.voting.withholds() && left < copies as usize {
+                return Err(ConfigError::TooFew { left, copies }.into()); // it is to take the place of a voter that was lost
+            }
             return self.forget(name, node, news);
         };
         if self.nodes[&node].membership == Membership::Leaves {
@@ -98,6 +105,10 @@ impl Group {
         self.expect_replica(node)
     }
 
+    fn staying(&self) -> usize {
+        self.nodes.values().filter(|record| record.membership == Membership::Stays).count()
+    }
+
     /// How many nodes there are; `None` when one of them can never vote.
     fn known(&self) -> Option<usize> {
         (!self.stock()).then_some(self.nodes.len())
@@ -125,6 +136,13 @@ impl Group {
         change: &Change,
         supersedes: Option<u64>,
     ) -> Result<&VotingConfig, ConfigError> {
+        if let Change::Join(id) = change {
+            let is_it =
+                |record: &NodeRecord| record.membership == Membership::Stays && record.id().as_ref() == Some(id);
+            if !self.nodes.values().any(is_it) {
+                return Err(ConfigError::NotHere);
+            }
+        }
         let known = self.known();
         self.voting.propose(change, supersedes, &self.settings, known)
     }

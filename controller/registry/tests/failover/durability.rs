@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use quorate_registry::command::NodeSpec;
 use quorate_registry::steering::{Manner, request_settings};
+use quorate_registry::voting::{Change, ConfigError};
 use quorate_registry::{Ack, Command, Durability, Epoch, Rejected, Settings, Voting};
 
 use crate::world::{World, key};
@@ -105,6 +106,20 @@ fn what_cannot_be_given_is_refused() {
     );
 }
 
+/// Who is to leave is no place for a copy, although it still votes.
+#[test]
+fn a_node_that_leaves_counts_for_nothing_that_is_asked_for() {
+    let mut world = World::serving(5, 3, quorum());
+    remove(&mut world, 7003);
+    assert_eq!(world.voters(), 3, "it votes still");
+    let refusal = set(&mut world, &[("copies", "3")]).expect_err("two stay");
+    assert_eq!(
+        refusal.to_string(),
+        "durability quorum with 3 copies needs 3 nodes that can hold them; the group has 2"
+    );
+    set(&mut world, &[("copies", "2")]).expect("two stay");
+}
+
 /// What a group promises is judged when it is changed, not whenever anything is.
 #[test]
 fn other_settings_are_not_held_up() {
@@ -190,6 +205,34 @@ fn a_dead_node_is_removed_once() {
     world.kill(7001);
     world.run_until("one promise of two suffices", LONG, |w| w.calm() && w.group().master == key(7002));
     world.assert_nothing_lost("each voter held everything");
+}
+
+/// The leader lets a node in while the entry that removes it is on its way: nobody would take its vote away again.
+#[test]
+fn a_node_that_was_removed_is_not_let_in() {
+    let mut world = World::serving(7, 3, quorum());
+    let id = world.group().nodes[&key(7003)].id().expect("known");
+    let (group, epoch) = (world.name.clone(), world.group().epoch);
+    remove(&mut world, 7003);
+    let join = Command::VotersChanged { group, epoch, change: Change::Join(id), supersedes: None };
+    world.run_until("it is gone", SOON, |w| w.group().nodes.len() == 2 && w.voters() == 2);
+    let before = world.group().voting.clone();
+    world.commit(join);
+    assert_eq!(world.group().voting, before);
+    assert_eq!(world.rejected.last(), Some(&Rejected::Voters(ConfigError::NotHere)));
+}
+
+/// A node that lost its directory is no voter under its new name, but the only one that can take the place of the one that it was.
+#[test]
+fn who_takes_a_lost_voters_place_is_not_removed() {
+    let mut world = World::serving(7, 2, quorum());
+    world.node(7002).lagging = true;
+    world.restart(7002, true);
+    world.run_for(Duration::from_secs(2));
+    remove(&mut world, 7002);
+    assert_eq!(world.rejected.last(), Some(&Rejected::Voters(ConfigError::TooFew { left: 1, copies: 2 })));
+    world.node(7002).lagging = false;
+    world.run_until("it votes", SOON, |w| w.calm() && w.voters() == 2);
 }
 
 /// I10: a directory that is lost takes its vote along; the node at its address votes under a new name.

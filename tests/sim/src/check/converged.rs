@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use quorate_engine::{Facts, NodeRole};
 
 use quorate_registry::failover::Failover;
-use quorate_registry::{Ack, Durability, Group, NodeId, NodeKey, RaftId, Voting, VotingConfig};
+use quorate_registry::{Ack, Durability, Group, Membership, NodeId, NodeKey, RaftId, Voting, VotingConfig};
 
 use super::Breach;
 use super::prefix::digest;
@@ -72,7 +72,7 @@ pub fn is_lost(sentinels: &[Sentinel], nodes: &[Node]) -> bool {
     group.failover.as_ref().is_none_or(Failover::gives_way_to_loss) && group.voting.parts().any(is_lost)
 }
 
-/// No voter that vouches for its data may lead (priority 0), so that nobody may be chosen; or the group has fewer nodes left than hold each
+/// No voter that vouches for its data may lead (priority 0), so that nobody may be chosen; or fewer nodes are to stay in the group than hold each
 /// write, or was told to acknowledge by logs that it does not keep, before anybody knew: a case for the operator,
 /// whatever heals.
 pub fn is_stranded(sentinels: &[Sentinel], nodes: &[Node]) -> bool {
@@ -82,7 +82,8 @@ pub fn is_stranded(sentinels: &[Sentinel], nodes: &[Node]) -> bool {
         let barred = vouching.iter().all(|facts| facts.priority == 0);
         let masterless = !vouching.iter().any(|facts| facts.role == NodeRole::Master);
         let copies = config.copies as usize;
-        let too_few = vouching.len() < copies && group.nodes.len() < copies;
+        let stay = group.nodes.values().filter(|record| record.membership == Membership::Stays).count();
+        let too_few = vouching.len() < copies && stay < copies;
         (barred && masterless) || too_few
     };
     let facts = group.nodes.keys().filter_map(|key| nodes[place(key)].facts());
