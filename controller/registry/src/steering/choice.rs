@@ -333,3 +333,6 @@ pub(super) fn floor(view: View<'_>) -> Epoch {
         .max()
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;
