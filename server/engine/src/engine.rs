@@ -90,7 +90,7 @@ impl Engine {
         self.core.now = now;
         self.core.stats.turns += 1;
         self.keyspace.set_now(now.wall);
-        self.core.end_lease(&mut self.keyspace);
+        self.core.end_lease(&mut self.keyspace, now.mono);
     }
 
     /// Takes one thing that happened.

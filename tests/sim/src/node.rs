@@ -147,8 +147,6 @@ pub struct Node {
     holding: Option<Holding>,
     /// The next turn is stopped as soon as it has begun, until then.
     pub stands_in_turn_until: Option<Time>,
-    /// A turn was stopped half way, and went on then.
-    pub half_way_until: Time,
     /// What this life brought forth and somebody wants to know.
     pub news: Vec<News>,
 }
@@ -213,7 +211,6 @@ impl Node {
             name: None,
             holding: None,
             stands_in_turn_until: None,
-            half_way_until: Time(0),
             news: Vec::new(),
         }
     }

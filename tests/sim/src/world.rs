@@ -483,13 +483,11 @@ impl World {
         for call in &mut calls[self.calls_seen[client]..] {
             let Some(node) = call.node.filter(|_| call.ended.is_some()) else { continue };
             let node = &mut self.nodes[node];
-            let halted = node.half_way_until;
             let config = node.engine().and_then(|engine| engine.core().replication.voting());
             call.by_quorum = config.is_some_and(|config| config.is_quorum());
-            // Alone it waits for nobody, and a process that is stopped between its clock and its work knows no better.
+            // Alone it waits for nobody.
             let others = config.is_some_and(|config| config.voters().len() > 1);
-            let is_judged = others && self.cut_off.since(node.place).is_some_and(|since| since > halted);
-            if is_judged
+            if others
                 && call.op.is_write()
                 && let Err(breach) = self.cut_off.acknowledged(call, lease)
             {

@@ -21,6 +21,7 @@ impl Engine {
     /// Takes what several sessions have sent, all of it in `buffer`: the same as an `Input::Received` for each, in this order, but the keys
     /// of all are fetched together.
     pub fn feed_all(&mut self, received: &[Received], buffer: &[u8]) {
+        self.core.end_lease_since(&mut self.keyspace);
         let mut lanes = std::mem::take(&mut self.lanes);
         let mut left = received;
         while !left.is_empty() {

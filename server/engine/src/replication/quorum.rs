@@ -416,10 +416,20 @@ impl Core {
 
     /// A turn begins: its writes are refused if the lease is over by now, though nothing has happened since that would have told (I13).
     #[inline]
-    pub(crate) fn end_lease(&mut self, keyspace: &mut Keyspace) {
-        if self.replication.quorum.commit.is_some() && self.lease_deadline().is_some_and(|due| due <= self.now.mono) {
+    pub(crate) fn end_lease(&mut self, keyspace: &mut Keyspace, now: Duration) {
+        if self.replication.quorum.commit.is_some() && self.lease_deadline().is_some_and(|due| due <= now) {
             self.tick_lease();
             self.standing_changed(keyspace);
+        }
+    }
+
+    /// The same by the clock as it is now, when commands have been read: they may have been asked for while the process stood still, after the
+    /// turn had begun and the lease was over.
+    #[inline]
+    pub(crate) fn end_lease_since(&mut self, keyspace: &mut Keyspace) {
+        if self.replication.quorum.commit.is_some() {
+            let now = (self.host.clock)();
+            self.end_lease(keyspace, now);
         }
     }
 }

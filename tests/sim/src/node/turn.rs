@@ -67,7 +67,7 @@ impl Node {
 
     /// The process stands still where it is.
     fn stand(&mut self, queue: &mut Queue, until: Time) {
-        (self.stopped_until, self.half_way_until) = (Some(until), until);
+        self.stopped_until = Some(until);
         self.wake(queue, until);
     }
 

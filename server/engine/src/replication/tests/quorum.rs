@@ -418,6 +418,18 @@ fn an_async_master_stops_when_its_lease_does() {
     assert!(world.say(0, "set a 2").starts_with("-NOREPLICAS No sentinel has renewed the lease"));
 }
 
+/// I13: what was asked for while the process stood still within a turn is not done by the lease of the turn's beginning.
+#[test]
+fn a_turn_that_outlives_the_lease_takes_no_writes() {
+    let mut world = World::quorum(3, config(1, 0, 3));
+    world.freeze(&[1, 2]);
+    world.grant(1, 1000);
+    CLOCK.set(world.now.mono + Duration::from_millis(949));
+    assert_eq!(world.client("set a 1").1, "+OK");
+    CLOCK.set(world.now.mono + Duration::from_millis(950));
+    assert!(world.client("set a 2").1.starts_with("-NOREPLICAS No sentinel has renewed the lease"));
+}
+
 /// I13: a master that is cut off before it hears its first grant has one lease from when it was made master.
 #[test]
 fn an_async_master_that_hears_no_grant_stops() {
