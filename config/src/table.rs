@@ -243,7 +243,7 @@ directives! {
     auto_aof_rewrite_percentage: u32 = "auto-aof-rewrite-percentage", Int(0, INT_MAX), "100", Runtime, Stored, Works;
     /// Never rewrite an AOF smaller than this.
     auto_aof_rewrite_min_size: u64 = "auto-aof-rewrite-min-size", Memory(0, LONG_MAX), "64mb", Runtime, Stored, Works;
-    /// Load an AOF whose last command is cut off, and cut it there.
+    /// Load an AOF whose last command is cut off, and cut it there; files behind a gap are kept as NAME.behind-gap.
     aof_load_truncated: bool = "aof-load-truncated", Bool, "yes", Runtime, Stored, Works;
     /// Base files in RDB format.
     aof_use_rdb_preamble: bool = "aof-use-rdb-preamble", Bool, "yes", Runtime, Stored, Works;
