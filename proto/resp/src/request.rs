@@ -95,6 +95,19 @@ pub struct Partial {
 }
 
 impl Partial {
+    /// The argument that is arriving: its number, where its bytes begin, how many they are. `None` while that has not been said.
+    #[must_use]
+    pub fn arriving(&self) -> Option<(usize, usize, usize)> {
+        self.bulk.map(|len| (self.spans.len(), self.position, len))
+    }
+
+    /// The bytes of the argument that is arriving go elsewhere, and its caller keeps them: it will be found empty, and what follows it in the
+    /// buffer is the line's end behind it.
+    pub fn leave_out(&mut self) {
+        assert!(self.bulk.is_some(), "an argument is arriving");
+        self.bulk = Some(0);
+    }
+
     /// How many bytes the buffer must at least hold, from the command's first byte on, before parsing can get any further.
     #[must_use]
     pub fn needs(&self) -> usize {
@@ -533,6 +546,36 @@ mod tests {
         check(b"*2\r\n$3\r\nget\r\n$1\r\na\r\n*1\r\n$4\r\nping\r\n", &[&[b"get", b"a"], &[b"ping"]], None);
         check(b"*0\r\n*-1\r\n\r\n*1\r\n$0\r\n\r\n", &[&[b""]], None);
         check(b"*3\r\n$3\r\nset\r\n$2\r\n\r\n\r\n$5\r\n$1\r\na\r\n", &[&[b"set", b"\r\n", b"$1\r\na"]], None);
+    }
+
+    /// The first `kept` bytes of an argument are in the buffer when it is left out.
+    fn check_left_out(kept: usize) {
+        let limits = Limits::of_peer(512 << 20);
+        let (head, rest) = (b"*3\r\n$3\r\nset\r\n$8\r\n", b"\r\n$1\r\nb\r\n*1\r\n$4\r\nping\r\n");
+        for piece in 1..=rest.len() {
+            let mut requests = Requests::default();
+            let mut buffer = [&head[..], &b"argument"[..kept]].concat();
+            assert_eq!(requests.parse(None, &buffer, &limits, 2), Ok(()));
+            let mut partial = requests.take_partial();
+            let arriving = partial.as_mut().expect("it has not arrived whole");
+            assert_eq!(arriving.arriving(), Some((1, head.len(), 8)));
+            arriving.leave_out();
+            buffer.truncate(head.len());
+            let mut found = Vec::new();
+            for piece in rest.chunks(piece) {
+                buffer.extend_from_slice(piece);
+                assert_eq!(requests.parse(partial.take(), &buffer, &limits, 2), Ok(()));
+                found.extend(requests.commands(&buffer).map(|one| one.iter().map(<[u8]>::to_vec).collect::<Vec<_>>()));
+                buffer.drain(..requests.consumed());
+                partial = requests.take_partial();
+            }
+            assert_eq!(found, [vec![b"set".to_vec(), Vec::new(), b"b".to_vec()], vec![b"ping".to_vec()]]);
+        }
+    }
+
+    #[test]
+    fn an_argument_may_be_kept_elsewhere() {
+        (0..=8).for_each(check_left_out);
     }
 
     #[test]

@@ -214,6 +214,8 @@ impl<L, S, H, Z> Entry<L, S, H, Z> {
                     _ => *held = Arc::from(new),
                 }
             }
+            // SAFETY: as above.
+            (Kind::Shared, NewValue::Shared(new)) => unsafe { *cell.cast::<Arc<[u8]>>() = new },
             (_, value) => *self = Self::build(self.header(), self.key(), value, self.expiry_ms()),
         }
     }

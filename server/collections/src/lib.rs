@@ -10,6 +10,7 @@ pub mod compact;
 pub mod counting;
 pub mod crc64;
 pub mod entry;
+mod filling;
 pub mod flat;
 pub mod glob;
 pub mod intset;
@@ -27,6 +28,7 @@ mod thin;
 
 pub use compact::Compact;
 pub use entry::{Apart, Body, Entry, Held, NewValue};
+pub use filling::{Filled, Filling};
 pub use flat::Flat;
 pub use intset::IntSet;
 pub use leaf::Leaf;

@@ -10,6 +10,7 @@ use quorate_keyspace::{Db, DbIndex, KeyHash, Keyspace};
 use quorate_resp::{Arguments, Limits, Partial, ProtocolError, Requests};
 
 use crate::command::Keys;
+use crate::gather::Gathered;
 use crate::multi::Row;
 use crate::{SessionId, Table};
 
@@ -82,6 +83,16 @@ impl<'a> Argv<'a> {
             *place = argument;
         }
         few
+    }
+
+    /// The same, of which some were left out of the buffer: those lie in `gathered`.
+    pub fn with(&mut self, command: &Arguments<'a>, gathered: &'a Gathered) -> &[&'a [u8]] {
+        let count = self.of(command).len();
+        let all = self.few.get_mut(..count).unwrap_or(&mut self.many[..]);
+        for (argument, bytes) in gathered.arguments() {
+            all[argument] = bytes;
+        }
+        all
     }
 }
 

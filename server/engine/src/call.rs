@@ -3,11 +3,14 @@
 //! `argv`, `db`, `session`, `core` and `out` are fields, so that a command may read a value and write its reply at once. A change of data
 //! is told through `changed`: the one door. What a command may not do: touch another session's fields, write to AOF or replicas itself.
 
-use quorate_keyspace::{Db, DbIndex};
+use std::sync::Arc;
+
+use quorate_keyspace::{Db, DbIndex, Ttl};
 use quorate_resp::{Writer, parse_int};
 
 use crate::blocking::{Blocked, WaitFor, Wake};
 use crate::core::Core;
+use crate::gather::LARGE;
 use crate::multi::Row;
 use crate::session::Session;
 use crate::{Refusal, Reply, Timeout};
@@ -71,6 +74,17 @@ impl<'a> Call<'a> {
         if shrinks(event) && self.db.other(db).remove_if_empty(key) {
             self.core.changed(db, key, "del", Some(self.session));
         }
+    }
+
+    /// Stores a string under the key, whatever it held; true when the key existed. A large argument that lies by itself is taken over, not copied.
+    #[inline]
+    pub fn put_string(&mut self, key: &[u8], value: &[u8], ttl: Ttl) -> bool {
+        if value.len() >= LARGE
+            && let Some(given) = self.core.given.iter().find(|given| std::ptr::eq(&***given, value))
+        {
+            return self.db.put_shared(key, Arc::clone(given), ttl);
+        }
+        self.db.put_string(key, value, ttl)
     }
 
     /// Something changed that has no key of its own (FLUSHALL, SWAPDB): counts and propagates.

@@ -1,11 +1,13 @@
 //! Everything that the engine knows beside the data and the running session: what a command reaches as `call.core`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_config::{Apply, ServerConfig};
 use quorate_keyspace::{DbIndex, Keyspace};
 
 use crate::blocking::Blocking;
+use crate::gather::Ahead;
 use crate::holding::Holding;
 use crate::lent::Lending;
 use crate::pubsub::Pubsub;
@@ -107,6 +109,12 @@ pub struct Core {
     pub(crate) holding: Holding,
     /// Values that the running session's commands have lent to its output.
     pub(crate) lent: Lending,
+    /// Large arguments of the running command, which may take them over.
+    pub(crate) given: Vec<Arc<[u8]>>,
+    /// Bytes that were made room for before they arrived.
+    pub(crate) ahead: Ahead,
+    /// Sessions whose large arguments have begun to arrive in this turn.
+    pub(crate) gathering: Vec<SessionId>,
     pub(crate) pause: Option<Pause>,
     /// Sessions that may go on with what they have sent: they were unblocked, or a pause ended.
     pub(crate) resumed: Vec<SessionId>,
@@ -152,6 +160,9 @@ impl Core {
             watch: Watch::default(),
             holding: Holding::default(),
             lent: Lending::default(),
+            given: Vec::new(),
+            ahead: Ahead::default(),
+            gathering: Vec::new(),
             pause: None,
             resumed: Vec::new(),
             to_time_out: Vec::new(),

@@ -89,6 +89,7 @@ impl Engine {
     pub fn begin(&mut self, now: Now) {
         self.core.now = now;
         self.core.stats.turns += 1;
+        self.core.gathering.clear();
         self.keyspace.set_now(now.wall);
         self.core.end_lease(&mut self.keyspace, now.mono);
     }

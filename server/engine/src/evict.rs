@@ -45,7 +45,8 @@ impl Core {
             return;
         }
         for _ in 0..AT_MOST {
-            if (self.host.used_memory)() as u64 <= limit {
+            let used = (self.host.used_memory)().saturating_sub(self.ahead.bytes());
+            if used as u64 <= limit {
                 return;
             }
             let samples = self.config.maxmemory_samples as usize;

@@ -104,7 +104,7 @@ fn clients(text: &mut String, call: &Call<'_>) {
         "connected_clients": count(&|session| !matches!(session.kind, Kind::Replica(_))),
         "cluster_connections": 0,
         "maxclients": core.config.maxclients,
-        "client_recent_max_input_buffer": all().map(|session| session.rest.len()).max().unwrap_or(0),
+        "client_recent_max_input_buffer": all().map(crate::Session::unread).max().unwrap_or(0),
         "client_recent_max_output_buffer": all().map(|session| session.output.waiting()).max().unwrap_or(0),
         "blocked_clients": count(&|session| session.blocked.is_some() || session.postponed),
         "tracking_clients": 0,

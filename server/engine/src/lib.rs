@@ -33,6 +33,7 @@ mod effect;
 mod engine;
 mod evict;
 mod gates;
+mod gather;
 mod holding;
 mod host;
 mod info;
@@ -67,6 +68,7 @@ pub use persistence::{
     DiskDone, DiskTask, Gauge, Incr, Loaded, LogPlan, LogSizes, PassId, PassPlan, Persistence, Replayer, SnapshotTarget,
 };
 pub use propagation::Propagation;
+pub use quorate_collections::Filled;
 pub use refusal::Refusal;
 pub use replication::{
     Control, Denied, Facts, Found, Keep, LinkInput, LinkTask, Memory as Promises, NodeRole, Order, Replication, Report,

@@ -7,6 +7,7 @@ use quorate_keyspace::DbIndex;
 use quorate_resp::{Partial, Protocol};
 
 use crate::blocking::Blocked;
+use crate::gather::Gathered;
 use crate::holding::Observed;
 use crate::multi::Multi;
 use crate::output::Output;
@@ -111,6 +112,8 @@ pub struct Session {
     /// Bytes that are no whole command yet, or that wait for the session to be unblocked.
     pub(crate) rest: Vec<u8>,
     pub(crate) partial: Option<Partial>,
+    /// Large arguments of the command at the start of `rest`, which lacks them. Only with `partial`.
+    pub(crate) gathered: Option<Box<Gathered>>,
     pub(crate) output: Output,
     /// What the replies of this turn have observed, on the master of a quorum group.
     pub(crate) observed: Observed,
@@ -155,6 +158,7 @@ impl Session {
             closing: None,
             rest: Vec::new(),
             partial: None,
+            gathered: None,
             output: Output::default(),
             observed: Observed::default(),
             pushes: Vec::new(),
@@ -192,7 +196,17 @@ impl Session {
     #[must_use]
     pub fn memory(&self) -> usize {
         let queued = self.multi.as_ref().map_or(0, |multi| multi.bytes);
-        size_of::<Session>() + self.rest.capacity() + self.output.memory() + self.output.lent().1 + queued
+        size_of::<Session>() + self.input_memory() + self.output.memory() + self.output.lent().1 + queued
+    }
+
+    /// Bytes that it has sent and that have not run.
+    pub(crate) fn unread(&self) -> usize {
+        self.rest.len() + self.gathered.as_ref().map_or(0, |gathered| gathered.len())
+    }
+
+    /// Bytes that are allocated for them.
+    pub(crate) fn input_memory(&self) -> usize {
+        self.rest.capacity() + self.gathered.as_ref().map_or(0, |gathered| gathered.memory())
     }
 
     /// Where its orders come from, for directives that only a local connection may touch.

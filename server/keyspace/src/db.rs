@@ -10,6 +10,7 @@ use crate::{
     value::new_text,
 };
 use quorate_collections::{FETCHED, NewValue};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a write does to the key's expiry.
@@ -255,6 +256,11 @@ impl<'k> Db<'k> {
     /// Stores a string under the key, whatever it held; true when the key existed. An integer's canonical text is kept as a number.
     pub fn put_string(&mut self, key: &[u8], text: &[u8], ttl: Ttl) -> bool {
         self.place(key, new_text(text), ttl)
+    }
+
+    /// The same for a string that others may hold, too, and that is longer than any number's text. It is not copied.
+    pub fn put_shared(&mut self, key: &[u8], text: Arc<[u8]>, ttl: Ttl) -> bool {
+        self.place(key, NewValue::Shared(text), ttl)
     }
 
     /// Removes the key; true when it existed.

@@ -1,6 +1,7 @@
 //! One client's socket. It holds no protocol state: sessions live in the engine.
 
 use std::io::{self, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(crate) struct Conn {
     pub closing: bool,
     /// Stands in the list of sockets that may hold more to read.
     pub unread: bool,
+    /// A large argument is arriving: the engine may have room for it where it will lie.
+    pub gathers: bool,
     /// The peer has said that it will send no more.
     pub half_closed: bool,
 }
@@ -37,7 +40,7 @@ impl Conn {
             Stream::Tcp(stream) => registry.register(stream, token, interest)?,
             Stream::Unix(stream) => registry.register(stream, token, interest)?,
         }
-        Ok(Conn { id, stream, choked: false, closing: false, unread: false, half_closed: false })
+        Ok(Conn { id, stream, choked: false, closing: false, unread: false, gathers: false, half_closed: false })
     }
 
     /// Small replies leave at once, and a peer that vanished is noticed.
@@ -71,6 +74,15 @@ impl Conn {
             Stream::Tcp(stream) => stream.read(scratch),
             Stream::Unix(stream) => stream.read(scratch),
         }
+    }
+
+    /// Reads into room that holds nothing yet; returns what was read.
+    pub fn read_new<'r>(&self, room: &'r mut [MaybeUninit<u8>]) -> io::Result<&'r mut [u8]> {
+        let read = match &self.stream {
+            Stream::Tcp(stream) => rustix::io::read(stream, room),
+            Stream::Unix(stream) => rustix::io::read(stream, room),
+        };
+        Ok(read?.0)
     }
 
     pub fn write(&mut self, pieces: &[&[u8]]) -> io::Result<usize> {

@@ -3,7 +3,8 @@
 //!
 //! Edge-triggered: a socket is read until a read comes back short. One that fills the scratch buffer is read again in the next turn, behind the others,
 //! so that nobody starves. What many sockets hold is read into one buffer and handed to the engine together, which then fetches the keys of
-//! all before it runs the first command. Bounds: `ACCEPTS` new connections and 64 KiB per connection and turn.
+//! all before it runs the first command. Bounds: `ACCEPTS` new connections and 64 KiB per connection and turn,
+//! 256 KiB of a large argument, which is read to where it will lie.
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use mio::event::Event;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Events, Interest, Poll, Token, Waker};
 use quorate_config::{Apply, ServerConfig};
-use quorate_engine::{Closing, Effect, Engine, Input, Level, Outputs, Received, SessionId, SessionMap, Unsent};
+use quorate_engine::{Closing, Effect, Engine, Filled, Input, Level, Outputs, Received, SessionId, SessionMap, Unsent};
 
 use crate::conn::{Conn, Stream};
 use crate::disk::{Disk, Then};
@@ -27,6 +28,8 @@ use crate::{NodeError, background, host, listen};
 
 /// One read takes at most this much. Source: Redis's PROTO_IOBUF_LEN is 16 KiB; a larger one saves calls behind deep pipelines.
 const SHARE: usize = 64 * 1024;
+/// One read of a large argument to where it will lie takes at most this much.
+const SHARE_APART: usize = 4 * SHARE;
 /// What several sockets hold is gathered up to this size before the engine gets it. Only what was read is ever touched.
 const SCRATCH: usize = 16 * SHARE;
 /// New connections taken in one turn. Source: Redis's MAX_ACCEPTS_PER_CALL.
@@ -338,9 +341,11 @@ impl Mainloop {
             self.hand_over();
             return self.read(place);
         }
+        if conn.gathers {
+            return self.read_apart(place);
+        }
         match conn.read(&mut self.scratch[self.filled..self.filled + SHARE]) {
-            Ok(0) => self.end(place),
-            Ok(count) => {
+            Ok(count @ 1..) => {
                 // A short read has drained the socket, unless the end of the stream stands right behind it: no event
                 // tells of that again (test: a_half_closed_client_still_gets_its_replies).
                 if count == SHARE || conn.half_closed {
@@ -350,10 +355,40 @@ impl Mainloop {
                 self.received.push(Received { id: conn.id, bytes: self.filled..self.filled + count });
                 self.filled += count;
             }
+            nothing => self.read_nothing(place, nothing),
+        }
+    }
+
+    /// One read of a large argument, to where it will lie; what follows the argument is read like all else.
+    fn read_apart(&mut self, place: usize) {
+        let Some(conn) = self.conns.get_mut(place).and_then(Option::as_mut) else { return };
+        match self.engine.fill(conn.id, SHARE_APART, |room| conn.read_new(room)) {
+            None => {
+                conn.gathers = false;
+                self.read(place);
+            }
+            // What ends the argument has come with it, nearly always.
+            Some(Ok(Filled { count, room })) if count == room && room < SHARE_APART => self.read_apart(place),
+            Some(Ok(Filled { count: count @ 1.., room })) => {
+                if count == room || conn.half_closed {
+                    conn.unread = true;
+                    self.unread.push(place);
+                }
+            }
+            Some(nothing) => self.read_nothing(place, nothing.map(|filled| filled.count)),
+        }
+    }
+
+    /// A read brought nothing.
+    fn read_nothing(&mut self, place: usize, outcome: io::Result<usize>) {
+        match outcome {
+            Ok(_) => self.end(place),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => {
-                conn.unread = true;
-                self.unread.push(place);
+                if let Some(conn) = self.conns[place].as_mut() {
+                    conn.unread = true;
+                    self.unread.push(place);
+                }
             }
             Err(error) => {
                 tracing::debug!("Reading from client: {error}");
@@ -367,6 +402,11 @@ impl Mainloop {
         self.engine.feed_all(&self.received, &self.scratch[..self.filled]);
         self.received.clear();
         self.filled = 0;
+        for id in self.engine.take_gathering() {
+            if let Some(conn) = self.places.get(&id).and_then(|&place| self.conns[place].as_mut()) {
+                conn.gathers = true;
+            }
+        }
     }
 
     /// Sends what the session has, as far as the socket takes it.

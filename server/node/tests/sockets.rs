@@ -91,6 +91,50 @@ fn a_slow_reader_gets_everything_and_stops_nobody() {
     }
 }
 
+/// Large values are read to where they lie: what they are, what stands around them, and who sends at the same time must not matter.
+#[test]
+fn large_values_arrive_as_they_were_sent() {
+    let load = |name: &'static str| {
+        let mut stream = connect();
+        let mut writer = stream.try_clone().expect("a second handle");
+        let texts: Vec<Vec<u8>> = [32_767, 32_768, 65_530, 300_000, 1 << 20, 5 << 20]
+            .iter()
+            .map(|len| name.bytes().chain((0..).map(|n: u32| (n * 7 % 251) as u8)).take(*len).collect())
+            .collect();
+        let mut request = Vec::new();
+        for text in &texts {
+            let len = text.len();
+            request.extend(format!("PING\r\n*5\r\n$4\r\nMSET\r\n$3\r\n{name}1\r\n${len}\r\n").into_bytes());
+            request.extend(text);
+            request.extend(format!("\r\n$3\r\n{name}2\r\n${len}\r\n").into_bytes());
+            request.extend(text);
+            request.extend(format!("\r\nMGET {name}1 {name}2\r\n").into_bytes());
+        }
+        let sending = thread::spawn(move || writer.write_all(&request).expect("sent"));
+        for text in &texts {
+            expect(&mut stream, "+PONG\r\n+OK\r\n*2\r\n");
+            for _ in 0..2 {
+                expect(&mut stream, &format!("${}\r\n", text.len()));
+                let mut got = vec![0; text.len()];
+                stream.read_exact(&mut got).expect("a value within 20 s");
+                assert!(got == *text, "{} bytes", text.len());
+                expect(&mut stream, "\r\n");
+            }
+        }
+        sending.join().expect("sent");
+    };
+    let loads: Vec<_> = ["in", "of"].into_iter().map(|name| thread::spawn(move || load(name))).collect();
+    // Who leaves in the middle of one is forgotten.
+    let mut leaver = connect();
+    leaver.write_all(b"*3\r\n$3\r\nSET\r\n$4\r\nleft\r\n$1000000\r\n").expect("sent");
+    leaver.write_all(&[b'x'; 900_000]).expect("sent");
+    drop(leaver);
+    loads.into_iter().for_each(|load| load.join().expect("all arrived"));
+    let mut last = connect();
+    last.write_all(b"EXISTS left\r\n").expect("sent");
+    expect(&mut last, ":0\r\n");
+}
+
 /// Large values are sent from where they lie: a reader that is slow gets them as they were, whatever becomes of their keys.
 #[test]
 fn a_slow_reader_gets_large_values_as_they_were() {

@@ -523,7 +523,7 @@ impl Core {
         let now = self.now.mono;
         let mut line = String::with_capacity(320);
         let age = |since: Duration| now.saturating_sub(since).as_secs();
-        let unread = session.rest.len();
+        let unread = session.unread();
         let memory = session.memory();
         let (lent, lent_bytes) = session.output.lent();
         let events = if session.output.waiting() > 0 { "rw" } else { "r" };
@@ -547,7 +547,7 @@ impl Core {
             subscriptions.shards.len(),
             session.multi.as_ref().map_or(-1, |multi| multi.queue.len() as i64),
             unread,
-            session.rest.capacity() - unread,
+            session.input_memory() - unread,
             session.multi.as_ref().map_or(0, |multi| multi.bytes),
             session.output.memory(),
             session.output.memory(),

@@ -229,7 +229,7 @@ fn set(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     match (at, fate) {
         (Some(at), _) => store_until(call, key, value, at),
         (None, fate) => {
-            call.db.put_string(key, value, if fate == Fate::Keep { Ttl::Keep } else { Ttl::Clear });
+            call.put_string(key, value, if fate == Fate::Keep { Ttl::Keep } else { Ttl::Clear });
             if gets {
                 let said = call.argv.iter().enumerate();
                 let rest = said.filter(|(index, word)| *index < 3 || !word.eq_ignore_ascii_case(b"get"));
@@ -256,7 +256,7 @@ fn expiry_option(fate: Fate, options: &[&[u8]], index: &mut usize) -> Option<Fat
 
 /// Stores a string that expires; tells replicas the instant instead of a delay.
 fn store_until(call: &mut Call<'_>, key: &[u8], value: &[u8], at: UnixMs) {
-    call.db.put_string(key, value, Ttl::At(at));
+    call.put_string(key, value, Ttl::At(at));
     call.propagate_as(&[b"SET", key, value, b"PXAT", at.0.to_string().as_bytes()]);
     call.changed(key, "set", 1);
     call.changed(key, "expire", 1);
@@ -284,7 +284,7 @@ fn setnx(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     if call.db.kind(key).is_some() {
         return Ok(Reply::Int(0));
     }
-    call.db.put_string(key, value, Ttl::Clear);
+    call.put_string(key, value, Ttl::Clear);
     call.changed(key, "set", 1);
     Ok(Reply::Int(1))
 }
@@ -302,7 +302,7 @@ fn get(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 fn getset(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let [_, key, value] = call.argv else { unreachable!("arity is checked before run") };
     get(call)?;
-    call.db.put_string(key, value, Ttl::Clear);
+    call.put_string(key, value, Ttl::Clear);
     call.propagate_as(&[b"SET", key, value]);
     call.changed(key, "set", 1);
     Ok(Reply::Written)
@@ -386,7 +386,7 @@ fn msetnx(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 fn store_pairs(call: &mut Call<'_>, pairs: &[[&[u8]; 2]]) {
     for [key, value] in pairs {
-        call.db.put_string(key, value, Ttl::Clear);
+        call.put_string(key, value, Ttl::Clear);
         call.changed(key, "set", 1);
     }
 }
@@ -397,7 +397,7 @@ fn append(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let old = call.db.string(key)?.map(|text| text.text_len());
     check_length(call, old.unwrap_or(0), value.len())?;
     match old {
-        None => drop(call.db.put_string(key, value, Ttl::Clear)),
+        None => drop(call.put_string(key, value, Ttl::Clear)),
         Some(_) => call.db.string_mut(key)?.extend_from_slice(value),
     }
     call.changed(key, "append", 1);

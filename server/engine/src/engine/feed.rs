@@ -1,13 +1,21 @@
 //! How the engine takes what sessions have sent: cut a window at a time (`batch.rs`), then run command by command.
 
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+use quorate_collections::Filled;
 use quorate_keyspace::KeyHash;
 use quorate_resp::{Limits, Writer};
 
 use super::Engine;
 use crate::batch::{Argv, BATCH, LANES, Lane, Received, WINDOW};
 use crate::dispatch::{self, Next};
+use crate::gather::Gathered;
 use crate::session::Session;
 use crate::{Closing, SessionId};
+
+/// What came of a batch: `Some(bytes)` if it stopped behind so many, and what follows is to be read again.
+type Ran = (Box<Session>, Option<usize>);
 
 /// What came of a lane's commands.
 struct Spent {
@@ -76,9 +84,15 @@ impl Engine {
         }
         let session = if session.rest.is_empty() && !session.is_stopped() {
             let (mut session, used) = self.process(session, bytes, lane);
-            session.rest.extend_from_slice(&bytes[used..]);
+            if used < bytes.len() {
+                self.keep(&mut session, &bytes[used..]);
+            }
             session
         } else {
+            let bytes = session.gather(bytes, &self.core.ahead);
+            if bytes.is_empty() {
+                return self.limit_input(session);
+            }
             if let Some(partial) = &session.partial
                 && session.rest.capacity() < partial.needs()
             {
@@ -95,17 +109,61 @@ impl Engine {
     fn process_rest(&mut self, mut session: Box<Session>, lane: &mut Lane) -> Box<Session> {
         let mut rest = std::mem::take(&mut session.rest);
         let (mut session, used) = self.process(session, &rest, lane);
+        if session.is_before_large() {
+            self.keep(&mut session, &rest[used..]);
+            return session;
+        }
         if used == rest.len() && rest.capacity() > 64 * 1024 {
             rest = Vec::new();
         } else {
             rest.drain(..used);
         }
+        if session.partial.is_none()
+            && let Some(gathered) = session.gathered.take()
+            && session.postponed
+        {
+            gathered.put_back(&mut rest);
+        }
         session.rest = rest;
         session
     }
 
+    /// Keeps what is no whole command.
+    #[inline]
+    fn keep(&mut self, session: &mut Session, unread: &[u8]) {
+        if session.keep(unread, &self.core.ahead) {
+            self.core.gathering.push(session.id);
+        }
+    }
+
+    /// Sessions whose large arguments have begun to arrive since the last call: `fill` may take what they send next.
+    pub fn take_gathering(&mut self) -> Vec<SessionId> {
+        std::mem::take(&mut self.core.gathering)
+    }
+
+    /// Lets `read` put what a session sends next where it belongs, at most so many bytes, if a large argument of its is arriving. `read` is given
+    /// room that holds nothing yet, and returns what it has written at its front. It is not called for more than the argument.
+    pub fn fill<E>(
+        &mut self,
+        id: SessionId,
+        at_most: usize,
+        read: impl FnOnce(&mut [MaybeUninit<u8>]) -> Result<&mut [u8], E>,
+    ) -> Option<Result<Filled, E>> {
+        let session = self.core.sessions.get_mut(id).filter(|session| session.closing.is_none())?;
+        let filled = session.fill(at_most, &self.core.ahead, read)?;
+        if let Ok(Filled { count, .. }) = filled {
+            session.last_heard = self.core.now.mono;
+            session.bytes_in += count as u64;
+            self.core.stats.net_input += count as u64;
+            self.core.stats.reads += 1;
+            let session = self.core.sessions.take(id).expect("just seen");
+            self.limit_input(session);
+        }
+        Some(filled)
+    }
+
     fn limit_input(&mut self, mut session: Box<Session>) {
-        let unread = session.rest.len() + session.multi.as_ref().map_or(0, |multi| multi.bytes);
+        let unread = session.unread() + session.multi.as_ref().map_or(0, |multi| multi.bytes);
         if unread as u64 > self.core.config.client_query_buffer_limit && session.is_client() {
             self.core.stats.query_buffer_closed += 1;
             self.core.close(&mut session, Closing::Now);
@@ -137,7 +195,11 @@ impl Engine {
 
     /// Runs a lane's commands, and settles what stands behind them.
     fn run_lane(&mut self, session: Box<Session>, lane: &mut Lane, buffer: &[u8]) -> (Box<Session>, Spent) {
-        let (mut session, stopped) = self.run_batch(session, lane, buffer);
+        let (mut session, stopped) = if session.gathered.is_none() {
+            self.run_batch(session, lane, buffer, None)
+        } else {
+            self.run_gathered(session, lane, buffer)
+        };
         self.keyspace.expect(KeyHash::NONE);
         if let Some(bytes) = stopped {
             return (session, Spent { bytes, goes_on: true });
@@ -156,8 +218,26 @@ impl Engine {
         (session, Spent { bytes: lane.requests.consumed(), goes_on: lane.full })
     }
 
-    /// Runs a batch. `Some(bytes)`: it stopped behind so many bytes, and what follows is to be read again.
-    fn run_batch(&mut self, mut session: Box<Session>, lane: &Lane, buffer: &[u8]) -> (Box<Session>, Option<usize>) {
+    /// Runs a batch to whose first command large arguments belong that were left out of the buffer. They stay with a command that is to be read again.
+    #[inline(never)]
+    fn run_gathered(&mut self, mut session: Box<Session>, lane: &Lane, buffer: &[u8]) -> Ran {
+        let gathered = session.gathered.take_if(|_| !lane.requests.is_empty());
+        let mut ran = self.run_batch(session, lane, buffer, gathered.as_deref());
+        self.core.given.clear();
+        if ran.1 == Some(0) {
+            ran.0.gathered = gathered;
+        }
+        ran
+    }
+
+    /// Runs a batch; `left_out` belongs to the first of the commands.
+    fn run_batch(
+        &mut self,
+        mut session: Box<Session>,
+        lane: &Lane,
+        buffer: &[u8],
+        mut left_out: Option<&Gathered>,
+    ) -> Ran {
         let mut before = 0;
         let mut argv = Argv::default();
         let mut rest = &lane.planned[..];
@@ -165,8 +245,14 @@ impl Engine {
         for command in lane.requests.commands(buffer) {
             let (planned, behind) = rest.split_first().expect("each command found is planned");
             rest = behind;
-            let argv = argv.of(&command);
-            self.keyspace.expect(planned.key);
+            let (argv, key) = match left_out.take() {
+                None => (argv.of(&command), planned.key),
+                Some(gathered) => {
+                    self.core.given.extend(gathered.arguments().map(|(_, bytes)| Arc::clone(bytes)));
+                    (argv.with(&command, gathered), KeyHash::NONE)
+                }
+            };
+            self.keyspace.expect(key);
             self.core.lap.goes_on = planned.is_followed_by(behind.first());
             let mut out = std::mem::take(&mut session.output.bytes);
             let row = planned.row;
