@@ -183,7 +183,7 @@ impl<'a> Round<'a> {
             let least = if is_armed(Fault::I4Greatest) { Some(Reverse(data)) } else { None };
             (least, data, tie, Reverse(facts.priority), Reverse(&facts.run_id))
         })?;
-        if !self.covers(best, &eligible) {
+        if !self.covers(best) {
             return None;
         }
         if !self.withholds() && self.failover.cause == Cause::Forced {
@@ -194,18 +194,15 @@ impl<'a> Round<'a> {
         Some(best.0)
     }
 
-    /// Is every acknowledged write in this node's data (I4)? Yes if it is the greatest of R voters that promised. One that may
-    /// not become master counts only while it is not ahead.
-    fn covers(&self, best: Promise<'a>, eligible: &[Promise<'a>]) -> bool {
+    /// Is every acknowledged write in this node's data (I4)? Yes if it holds as much as each of R voters that promised. Whoever holds more, and may not
+    /// become master, is none of them: what it alone holds was never acknowledged.
+    fn covers(&self, best: Promise<'a>) -> bool {
         if self.failover.cause == Cause::Forced && !self.withholds() {
             return true;
         }
-        let voters = self.promises.iter().filter(|(_, facts)| Self::holds_data(facts) && may_lead(self.view, facts));
-        let greatest = voters.map(|(_, facts)| data(facts, false)).max();
-        let unsurpassed = !self.withholds()
-            || is_armed(Fault::I4Greatest)
-            || greatest.is_none_or(|greatest| data(best.1, false) >= greatest);
-        (self.suffice(self.promises) && unsurpassed) || self.suffice(eligible)
+        let unbounded = !self.withholds() || is_armed(Fault::I4Greatest);
+        let bounded = |(_, facts): &&Promise<'a>| unbounded || data(facts, false) <= data(best.1, false);
+        self.suffice(self.promises.iter().filter(bounded))
     }
 
     /// `async`, and nobody who votes in some config has anything left: that config binds no more. The greatest of those who vote in what is left of
@@ -247,11 +244,12 @@ impl<'a> Round<'a> {
         if !self.promises.iter().any(heir) {
             return None;
         }
-        let voters = self.promises.iter().copied();
-        let voters = voters.filter(|(_, facts)| Self::holds_data(facts) && may_lead(self.view, facts));
-        let greatest = voters.max_by_key(|(_, facts)| (data(facts, false), Reverse(&facts.run_id)))?;
-        let excluded = self.failover.cause == Cause::Forced && *greatest.0 == self.failover.from;
-        (!excluded && !self.view.is_down(greatest.0) && self.suffice(self.promises)).then_some(greatest.0)
+        let excluded = |node: &NodeKey| self.failover.cause == Cause::Forced && *node == self.failover.from;
+        let able = self.promises.iter().copied().filter(|(node, facts)| {
+            Self::holds_data(facts) && may_lead(self.view, facts) && !excluded(node) && !self.view.is_down(node)
+        });
+        let greatest = able.max_by_key(|(_, facts)| (data(facts, false), Reverse(&facts.run_id)))?;
+        self.covers(greatest).then_some(greatest.0)
     }
 
     /// The operator accepted the loss: the greatest of those that promised, or the one that he named. I2 fences the others, I10 bars who holds nothing.

@@ -134,6 +134,20 @@ fn the_greatest_of_enough_promises_is_chosen() {
     check_in(ASYNC, down, None, 300, &["b 1/100"], "b by Promises");
 }
 
+/// The old master is out, and holds what it acknowledged to nobody: R others are enough, and one that is barred is one of them.
+#[test]
+fn a_forced_failover_leaves_behind_what_the_master_alone_holds() {
+    let check = |said: &[&str], expected: &str| check_in(TWO_OF_THREE, Cause::Forced, None, 300, said, expected);
+    check(&["a 1/120", "b 1/100", "c 1/100"], "b by Promises");
+    check(&["a 1/120", "b 1/100!", "c 1/100"], "c by Promises");
+    check(&["a 1/120", "b 1/110!", "c 1/100"], "b by Interim");
+    check(&["a 1/120", "b 1/110!", "c -"], "wait");
+    check(&["a 1/120", "c 1/100"], "wait");
+    // What the first two hold may have been acknowledged.
+    check(&["a 1/120", "b 1/110?", "c 1/100"], "wait");
+    check(&["a 1/120", "b 1/100!"], "wait");
+}
+
 #[test]
 fn an_accepted_loss_goes_by_who_is_left() {
     let check = |wanted, elapsed_ms, said: &[&str], expected: &str| {
