@@ -34,8 +34,11 @@ async fn set(flags: &GroupSet) -> Result<Outcome, Outcome> {
         control.call(Again::Yes, async |mut client| Ok(client.set_group(request.clone()).await?.into_inner())).await?;
     let in_force = |group: &v1::Group| {
         let voting = group.voting.clone().unwrap_or_default();
-        let missing = format!("durability {} is asked for, {} is in force", voting.wanted, group.durability);
-        if voting.settled && voting.wanted == group.durability { Ok(()) } else { Err(missing) }
+        match (voting.wanted == group.durability, voting.settled) {
+            (true, true) => Ok(()),
+            (false, _) => Err(format!("durability {} is asked for, {} is in force", voting.wanted, group.durability)),
+            (true, false) => Err(format!("config {} does not bind alone yet", voting.version)),
+        }
     };
     follow_up(&control, group, flags.wait, &flags.api, in_force).await
 }
