@@ -92,7 +92,7 @@ pub type Run<'a> = &'a mut dyn FnMut(&[&[u8]]) -> Result<(), String>;
 pub fn read_commands(input: &mut dyn BufRead, start: u64, point: &mut Point, run: Run<'_>) -> Result<Ending, AofError> {
     let mut reader = Reader { input, offset: start, bytes: Vec::new(), ends: Vec::new() };
     let mut multi_at = None;
-    let (mut began, mut annotated) = (false, false);
+    let (mut began, mut annotated) = (start > 0, false);
     let mut settled = start; // up to where `point` has advanced
     let mut db = None;
     loop {
@@ -388,6 +388,9 @@ mod tests {
         check_behind(behind(77), &log, &whole);
         check_behind(behind(78), &log, &whole);
         check_behind(None, &log, &whole);
+        // Behind an RDB preamble it is the same file that goes on.
+        let ending = read_commands(&mut &log[..], 9, &mut behind(70), &mut |_| Ok(()));
+        assert_eq!(ending.expect("a good file"), Ending::Clean { bytes: 9 + log.len() as u64 });
         // Not its beginning: what stands before the annotation need not be the stream's.
         let log = [SET, &annotation(&POINT, 9)[..]].concat();
         check_behind(behind(70), &log, &format!("SET k v\n|clean {}|@77/3/9", log.len()));
