@@ -1,12 +1,5 @@
-//! Who belongs to the cluster: lets new members in, gives them their vote, takes replaced ones out. Acts on the Raft leader only.
-//!
-//! ```text
-//! Join ─> MemberJoined (fresh raft id) committed ─> AddLearner ─> caught up ─> Promote, with Remove of whoever had its address ─> MemberLeft
-//! ```
-//! MemberLeaves by an operator's order ─> Remove ─> MemberLeft
-//! Each arrow is a committed step, and the next one is derived from the registry and the member list alone, so that a new leader goes on
-//! where the last one stopped. The joint change keeps a majority of both the old and the new list at every moment: replacing a dead founder
-//! of three never asks for three of four.
+//! Who belongs to the cluster: lets new members in, and does on the Raft leader what `quorate_registry::membership` says is next: each step is
+//! committed before the next one is derived.
 //!
 //! A Raft id is given out once (the registry refuses a second owner), and only to a directory that says it is blank: see `founding`.
 
@@ -14,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use quorate_consensus as consensus;
 use quorate_consensus::{Change, Members, Role};
+use quorate_registry::membership::{self, Seats, Step};
 use quorate_registry::{Command, Entry, Member, NodeKey, RaftId, Registry};
 use quorate_rpc::v1;
 use tokio::{
@@ -95,7 +89,7 @@ impl Keeper {
             None => self.register(&registry, &joiner, resp).await?,
         };
         let id = consensus::RaftId(raft_id.0);
-        if !is_member(&view.status.members, raft_id) {
+        if !seats(&view.status.members).contain(raft_id) {
             // Refused while another change is under way: tidying does it later.
             let _ = timeout(STEP, self.driver.change(vec![Change::AddLearner(id)])).await;
         }
@@ -126,20 +120,28 @@ impl Keeper {
         }
     }
 
-    /// The next step, if one is due: one at a time, since Raft takes one change at a time.
+    /// The next step, if one is due.
     async fn tidy(&self, registry: &Arc<Registry>, members: &Members, turn: usize) {
-        if !members.outgoing.is_empty() {
-            return; // a joint change is still being left
-        }
-        match next_step(registry, members, self.driver.view().status.id, turn) {
-            Some(Step::Change(changes)) => match timeout(STEP, self.driver.change(changes.clone())).await {
-                Ok(Ok(_)) => tracing::info!(?changes, "changed the members"),
-                Ok(Err(why)) => tracing::debug!(?changes, %why, "the members stay as they are"),
-                Err(_) => tracing::debug!(?changes, "no majority changed the members"),
-            },
-            Some(Step::HandOver(to)) => drop(self.driver.transfer(to).await),
+        let raft = |id: RaftId| consensus::RaftId(id.0);
+        let me = RaftId(self.driver.view().status.id.0);
+        match membership::next_step(registry, &seats(members), me, turn) {
+            Some(Step::AddLearner(id)) => self.change(vec![Change::AddLearner(raft(id))]).await,
+            Some(Step::Promote { learner, instead_of }) => {
+                let removed = instead_of.into_iter().map(|id| Change::Remove(raft(id)));
+                self.change([Change::Promote(raft(learner))].into_iter().chain(removed).collect()).await;
+            }
+            Some(Step::Remove(id)) => self.change(vec![Change::Remove(raft(id))]).await,
+            Some(Step::HandOver(to)) => drop(self.driver.transfer(raft(to)).await),
             Some(Step::Forget(raft_id)) => drop(self.propose(Command::MemberLeft { raft_id }).await),
             None => {}
+        }
+    }
+
+    async fn change(&self, changes: Vec<Change>) {
+        match timeout(STEP, self.driver.change(changes.clone())).await {
+            Ok(Ok(_)) => tracing::info!(?changes, "changed the members"),
+            Ok(Err(why)) => tracing::debug!(?changes, %why, "the members stay as they are"),
+            Err(_) => tracing::debug!(?changes, "no majority changed the members"),
         }
     }
 
@@ -152,157 +154,7 @@ impl Keeper {
     }
 }
 
-/// What is due.
-#[derive(Debug, PartialEq, Eq)]
-enum Step {
-    Change(Vec<Change>),
-    Forget(RaftId),
-    /// This leader itself was removed: another one takes it out.
-    HandOver(consensus::RaftId),
-}
-
-fn is_member(members: &Members, id: RaftId) -> bool {
-    let id = consensus::RaftId(id.0);
-    [&members.voters, &members.learners, &members.outgoing].iter().any(|list| list.contains(&id))
-}
-
-/// Compares who is registered with who is a member. A promotion is proposed until the learner has caught up; until then it is refused. Which of
-/// several learners, or heirs, changes with `turn`: one that is dead holds up none of the others.
-fn next_step(registry: &Registry, members: &Members, me: consensus::RaftId, turn: usize) -> Option<Step> {
-    if let Some(leaver) = registry.leaving.first().copied() {
-        let id = consensus::RaftId(leaver.0);
-        if !is_member(members, leaver) {
-            return Some(Step::Forget(leaver));
-        }
-        if id != me {
-            return Some(Step::Change(vec![Change::Remove(id)]));
-        }
-        let stays = |heir: &consensus::RaftId| !registry.leaving.contains(&RaftId(heir.0));
-        let heirs: Vec<_> = members.voters.iter().copied().filter(stays).collect();
-        if let Some(heir) = in_turn(&heirs, turn) {
-            return Some(Step::HandOver(heir));
-        }
-        // The only voter leaves: one of those who are to stay gets a vote first.
-    }
-    let outside = |member: &&Member| !is_member(members, member.raft_id);
-    if let Some(member) = registry.sentinels.values().find(outside) {
-        let replaced = registry.sentinels.values().any(|other| {
-            other.address == member.address && other.raft_id > member.raft_id && is_member(members, other.raft_id)
-        });
-        return Some(match replaced {
-            true => Step::Forget(member.raft_id),
-            false => Step::Change(vec![Change::AddLearner(consensus::RaftId(member.raft_id.0))]),
-        });
-    }
-    let learner = in_turn(&members.learners, turn)?;
-    let Some(member) = registry.sentinels.get(&RaftId(learner.0)) else {
-        return Some(Step::Change(vec![Change::Remove(learner)]));
-    };
-    let mut changes = vec![Change::Promote(learner)];
-    let older =
-        registry.sentinels.values().filter(|other| other.address == member.address && other.raft_id < member.raft_id);
-    changes.extend(
-        older
-            .filter(|other| is_member(members, other.raft_id))
-            .map(|other| Change::Remove(consensus::RaftId(other.raft_id.0))),
-    );
-    Some(Step::Change(changes))
-}
-
-fn in_turn<T: Copy>(list: &[T], turn: usize) -> Option<T> {
-    list.get(turn % list.len().max(1)).copied()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn registry(members: &[(u64, u16)]) -> Registry {
-        let mut registry = Registry::default();
-        for (id, port) in members {
-            let raft_id = RaftId(*id);
-            let address = format!("h:{port}");
-            let resp = address.parse().expect("a key");
-            registry.highest_raft_id = registry.highest_raft_id.max(*id);
-            registry.sentinels.insert(raft_id, Member { raft_id, sentinel_id: format!("{id:040}"), address, resp });
-        }
-        registry
-    }
-
-    fn members(voters: &[u64], learners: &[u64]) -> Members {
-        let ids = |ids: &[u64]| ids.iter().map(|id| consensus::RaftId(*id)).collect();
-        Members { voters: ids(voters), learners: ids(learners), outgoing: vec![] }
-    }
-
-    #[test]
-    fn a_replacement_goes_step_by_step_and_ends() {
-        let id = consensus::RaftId;
-        let founders = [(1, 11), (2, 12), (3, 13)];
-        let next_step = |registry: &Registry, members: &Members| super::next_step(registry, members, id(1), 0);
-        assert_eq!(next_step(&registry(&founders), &members(&[1, 2, 3], &[])), None);
-        let joined = [(1, 11), (2, 12), (3, 13), (4, 13)];
-        let step = |voters: &[u64], learners: &[u64]| next_step(&registry(&joined), &members(voters, learners));
-        assert_eq!(step(&[1, 2, 3], &[]), Some(Step::Change(vec![Change::AddLearner(id(4))])));
-        assert_eq!(step(&[1, 2, 3], &[4]), Some(Step::Change(vec![Change::Promote(id(4)), Change::Remove(id(3))])));
-        assert_eq!(step(&[1, 2, 4], &[]), Some(Step::Forget(RaftId(3))));
-        let left = [(1, 11), (2, 12), (4, 13)];
-        assert_eq!(next_step(&registry(&left), &members(&[1, 2, 4], &[])), None);
-    }
-
-    #[test]
-    fn a_sentinel_at_a_new_address_replaces_nobody() {
-        let joined = registry(&[(1, 11), (2, 12), (3, 13), (4, 14)]);
-        let promote = Step::Change(vec![Change::Promote(consensus::RaftId(4))]);
-        assert_eq!(next_step(&joined, &members(&[1, 2, 3], &[4]), consensus::RaftId(1), 0), Some(promote));
-    }
-
-    /// A removed sentinel is taken out by one that stays.
-    #[test]
-    fn a_removed_sentinel_leaves_raft() {
-        let id = consensus::RaftId;
-        let mut all = registry(&[(1, 11), (2, 12), (3, 13)]);
-        all.leaving.insert(RaftId(3));
-        let remove = Step::Change(vec![Change::Remove(id(3))]);
-        assert_eq!(next_step(&all, &members(&[1, 2, 3], &[]), id(1), 0), Some(remove));
-        assert_eq!(next_step(&all, &members(&[1, 2, 3], &[]), id(3), 0), Some(Step::HandOver(id(1))));
-        assert_eq!(next_step(&all, &members(&[1, 2], &[]), id(1), 0), Some(Step::Forget(RaftId(3))));
-    }
-
-    /// The only voter cannot go before somebody else has a vote, and a learner or an heir that is dead holds up no other.
-    #[test]
-    fn the_only_voter_leaves_once_another_has_a_vote() {
-        let id = consensus::RaftId;
-        let mut all = registry(&[(1, 11), (4, 14), (5, 15)]);
-        all.leaving.insert(RaftId(1));
-        let step = |voters: &[u64], learners: &[u64], turn| next_step(&all, &members(voters, learners), id(1), turn);
-        let promote = |learner| Some(Step::Change(vec![Change::Promote(id(learner))]));
-        assert_eq!(step(&[1], &[4, 5], 0), promote(4));
-        assert_eq!(step(&[1], &[4, 5], 1), promote(5));
-        assert_eq!(step(&[1], &[4], 0), Some(Step::Change(vec![Change::AddLearner(id(5))])));
-        assert_eq!(step(&[1, 4, 5], &[], 0), Some(Step::HandOver(id(4))));
-        assert_eq!(step(&[1, 4, 5], &[], 1), Some(Step::HandOver(id(5))));
-    }
-
-    /// Two leaders may propose the same fresh id, and a removed member's id must stay spent.
-    #[test]
-    fn a_raft_id_is_given_out_once() {
-        let mut registry = registry(&[(1, 11), (2, 12), (3, 13)]);
-        registry.highest_raft_id = 3;
-        let mut index = 10;
-        let mut apply = |command| {
-            index += 1;
-            registry.apply(index, Entry { at: quorate_registry::UnixMs(0), command }).map(drop)
-        };
-        let joined = |id: u64, who: u64| {
-            let address = format!("h:{}", 20 + who);
-            let resp = address.parse().expect("a key");
-            Command::MemberJoined(Member { raft_id: RaftId(id), sentinel_id: format!("{who:040}"), address, resp })
-        };
-        assert_eq!(apply(joined(4, 40)), Ok(()));
-        let used = |id| Err(quorate_registry::Rejected::RaftIdUsed(RaftId(id)));
-        assert_eq!(apply(joined(4, 41)), used(4));
-        assert_eq!(apply(Command::MemberLeft { raft_id: RaftId(4) }), Ok(()));
-        assert_eq!(apply(joined(4, 40)), used(4));
-        assert_eq!(apply(joined(5, 41)), Ok(()));
-    }
+fn seats(members: &Members) -> Seats {
+    let known = |ids: &[consensus::RaftId]| ids.iter().map(|id| RaftId(id.0)).collect();
+    Seats { voters: known(&members.voters), learners: known(&members.learners), outgoing: known(&members.outgoing) }
 }

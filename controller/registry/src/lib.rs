@@ -2,6 +2,7 @@
 //!
 //! - [`model`] is what the sentinels agree on, [`command`] is how it changes (one Raft entry each), [`apply`] changes it and
 //!   says which [`event`]s to publish.
+//! - [`membership`] is what the leader does for sentinels that join and leave.
 //! - [`voting`] says how many nodes hold a write, and how many must promise.
 //! - [`pulse`] is one watcher's opinion of one node, [`sights`] is everybody's.
 //! - [`steering`] is the Raft leader's judgement: sights and registry in, proposals and effects out. [`failover`] draws the
@@ -14,6 +15,7 @@ pub mod command;
 pub mod event;
 pub mod failover;
 pub mod faults;
+pub mod membership;
 pub mod model;
 pub mod names;
 pub mod pulse;

@@ -1,19 +1,12 @@
-//! Who belongs to the cluster: the leader lets registered sentinels in, gives them their vote, and takes out those that leave; mirrors
-//! `sentinel/src/keeper.rs`.
+//! Who belongs to the cluster: the leader does what the registry's rule says is next, as `sentinel/src/keeper.rs` does.
 
 use quorate_consensus as consensus;
-use quorate_consensus::{Change, RaftId};
-use quorate_registry::{self as registry, Command};
+use quorate_consensus::Change;
+use quorate_registry::membership::{Seats, Step, next_step};
+use quorate_registry::{Command, RaftId};
 
 use super::Sentinel;
 use crate::node::Around;
-
-/// What is due.
-enum Step {
-    Change(Change),
-    Forget(registry::RaftId),
-    HandOver(RaftId),
-}
 
 impl Sentinel {
     /// The next step, if one is due; Raft refuses a second change while one is under way.
@@ -22,51 +15,31 @@ impl Sentinel {
             return;
         }
         let Some(process) = &mut self.process else { return };
+        let raft = |id: RaftId| consensus::RaftId(id.0);
+        let known = |ids: &[consensus::RaftId]| ids.iter().map(|id| RaftId(id.0)).collect();
+        let consensus::Status { id, members, .. } = process.raft.status();
+        let seats = Seats {
+            voters: known(&members.voters),
+            learners: known(&members.learners),
+            outgoing: known(&members.outgoing),
+        };
         process.turns += 1;
-        match next_step(&process.registry, &process.raft.status(), process.turns) {
-            Some(Step::Change(change)) => {
-                process.tickets += 1;
-                let _refused_until_it_can_be = process.raft.change(&[change], consensus::Ticket(process.tickets));
+        let changes = match next_step(&process.registry, &seats, RaftId(id.0), process.turns) {
+            Some(Step::AddLearner(id)) => vec![Change::AddLearner(raft(id))],
+            Some(Step::Promote { learner, instead_of }) => {
+                let removed = instead_of.into_iter().map(|id| Change::Remove(raft(id)));
+                [Change::Promote(raft(learner))].into_iter().chain(removed).collect()
             }
-            Some(Step::HandOver(to)) => drop(process.raft.transfer(to)),
+            Some(Step::Remove(id)) => vec![Change::Remove(raft(id))],
+            Some(Step::HandOver(to)) => {
+                let _asked_again_while_it_leads = process.raft.transfer(raft(to));
+                return self.pump(around);
+            }
             Some(Step::Forget(raft_id)) => return self.propose(around, Command::MemberLeft { raft_id }),
             None => return,
-        }
+        };
+        process.tickets += 1;
+        let _refused_until_it_can_be = process.raft.change(&changes, consensus::Ticket(process.tickets));
         self.pump(around);
     }
-}
-
-fn next_step(registry: &registry::Registry, status: &consensus::Status, turn: usize) -> Option<Step> {
-    let members = &status.members;
-    if !members.outgoing.is_empty() {
-        return None;
-    }
-    let is_member = |id: &RaftId| members.voters.contains(id) || members.learners.contains(id);
-    if let Some(leaver) = registry.leaving.first() {
-        let id = RaftId(leaver.0);
-        match (is_member(&id), id == status.id) {
-            (false, _) => return Some(Step::Forget(*leaver)),
-            (true, false) => return Some(Step::Change(Change::Remove(id))),
-            (true, true) => {
-                let stays = |heir: &RaftId| !registry.leaving.contains(&registry::RaftId(heir.0));
-                let heirs: Vec<_> = members.voters.iter().copied().filter(stays).collect();
-                if let Some(heir) = in_turn(&heirs, turn) {
-                    return Some(Step::HandOver(heir));
-                }
-            }
-        }
-    }
-    let registered = registry.sentinels.keys().map(|id| RaftId(id.0));
-    if let Some(outside) = registered.into_iter().find(|id| !is_member(id)) {
-        return Some(Step::Change(Change::AddLearner(outside)));
-    }
-    let learner = in_turn(&members.learners, turn)?;
-    Some(Step::Change(match registry.sentinels.contains_key(&registry::RaftId(learner.0)) {
-        true => Change::Promote(learner),
-        false => Change::Remove(learner),
-    }))
-}
-
-fn in_turn(list: &[RaftId], turn: usize) -> Option<RaftId> {
-    list.get(turn % list.len().max(1)).copied()
 }
