@@ -1,8 +1,10 @@
 //! The readiness loop over real sockets: pipelines, pieces, half-closed peers, slow readers.
 
 use std::{
+    fs,
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
+    path::Path,
     sync::OnceLock,
     thread,
     time::{Duration, Instant},
@@ -14,7 +16,10 @@ use quorate_config::ServerConfig;
 fn node() -> u16 {
     static PORT: OnceLock<u16> = OnceLock::new();
     *PORT.get_or_init(|| {
-        let dir = tempfile::tempdir().expect("a directory").keep();
+        // It lives as long as the process, so that nobody could remove it afterwards: each run begins it anew.
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sockets");
+        let _ = fs::remove_dir_all(&dir); // there is none the first time
+        fs::create_dir_all(&dir).expect("a directory");
         let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port();
         let mut config = ServerConfig { port, dir: dir.display().to_string(), ..ServerConfig::default() };
         config.bind.0 = vec!["127.0.0.1".to_owned()];
