@@ -32,15 +32,17 @@ async fn set(flags: &GroupSet) -> Result<Outcome, Outcome> {
     let request = v1::SetGroupRequest { group: flags.group.clone(), settings };
     let group =
         control.call(Again::Yes, async |mut client| Ok(client.set_group(request.clone()).await?.into_inner())).await?;
-    let in_force = |group: &v1::Group| {
-        let voting = group.voting.clone().unwrap_or_default();
-        match (voting.wanted == group.durability, voting.settled) {
-            (true, true) => Ok(()),
-            (false, _) => Err(format!("durability {} is asked for, {} is in force", voting.wanted, group.durability)),
-            (true, false) => Err(format!("config {} does not bind alone yet", voting.version)),
-        }
-    };
     follow_up(&control, group, flags.wait, &flags.api, in_force).await
+}
+
+/// Is what the settings ask for what the group keeps? An error says what is missing.
+pub fn in_force(group: &v1::Group) -> Result<(), String> {
+    let voting = group.voting.clone().unwrap_or_default();
+    match (voting.wanted == group.durability, voting.settled) {
+        (true, true) => Ok(()),
+        (false, _) => Err(format!("durability {} is asked for, {} is in force", voting.wanted, group.durability)),
+        (true, false) => Err(format!("config {} does not bind alone yet", voting.version)),
+    }
 }
 
 async fn add_node(flags: &GroupNode) -> Result<Outcome, Outcome> {
@@ -172,5 +174,18 @@ mod tests {
         assert_eq!(named("h:1002").as_deref(), Ok("ab2"));
         assert_eq!(named("ab"), Err("Usage(\"more than one sentinel's id begins with ab\")".into()));
         assert_eq!(named(""), Err("Failed(\"no such sentinel: \")".into()));
+    }
+
+    #[test]
+    fn what_is_not_in_force_is_named() {
+        let check = |durability: &str, wanted: &str, settled: bool, expected: Result<(), &str>| {
+            let voting = v1::Voting { version: 7, settled, wanted: wanted.into(), ..v1::Voting::default() };
+            let group = v1::Group { durability: durability.into(), voting: Some(voting), ..v1::Group::default() };
+            assert_eq!(in_force(&group), expected.map_err(str::to_owned));
+        };
+        check("quorum", "quorum", true, Ok(()));
+        check("async", "quorum", true, Err("durability quorum is asked for, async is in force"));
+        check("async", "quorum", false, Err("durability quorum is asked for, async is in force"));
+        check("quorum", "quorum", false, Err("config 7 does not bind alone yet"));
     }
 }

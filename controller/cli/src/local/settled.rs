@@ -6,6 +6,7 @@ use quorate_rpc::v1;
 
 use super::{Group, Layout, LocalError};
 use crate::control::{Again, Control};
+use crate::members::in_force;
 use crate::{Outcome, operate};
 
 impl Group {
@@ -43,14 +44,11 @@ pub fn settled(control: &Control, layout: &Layout) -> Result<v1::Group, String> 
     if replicas + 1 < usize::from(layout.nodes) {
         return Err(format!("only {replicas} of {} replicas follow the master", layout.nodes - 1));
     }
-    let voting = group.voting.clone().unwrap_or_default();
-    let voters = voting.voters.len();
-    if !voting.settled || voters < usize::from(layout.nodes) {
+    let voters = group.voting.as_ref().map_or(0, |voting| voting.voters.len());
+    if voters < usize::from(layout.nodes) {
         return Err(format!("{voters} of {} nodes vote", layout.nodes));
     }
-    if voting.wanted != group.durability {
-        return Err(format!("durability {} is asked for, {} is in force", voting.wanted, group.durability));
-    }
+    in_force(&group)?;
     if group.status != "ok" {
         return Err(format!("the group is in state '{}'", group.status));
     }
