@@ -172,7 +172,7 @@ impl Loader {
         let left_out = manifest.leave_out_from(first);
         self.names.write_manifest(manifest)?;
         for file in left_out {
-            let kept = format!("{}.behind-gap", file.name);
+            let kept = self.free_name(&format!("{}.behind-gap", file.name));
             tracing::warn!(
                 "{missing} bytes are missing in front of {first}: {} is not loaded, and kept as {kept}",
                 file.name
@@ -181,6 +181,13 @@ impl Loader {
             files::rename(&from, &to).map_err(|error| told(&from, &error))?;
         }
         Ok(())
+    }
+
+    /// This name, or the first of NAME-2, NAME-3 … that no file of the log's folder has: an earlier one is kept.
+    fn free_name(&self, name: &str) -> String {
+        let numbered = (2..).map(|number| format!("{name}-{number}"));
+        let mut names = std::iter::once(name.to_owned()).chain(numbered);
+        names.find(|name| !self.names.dir.join(name).exists()).expect("numbers do not run out")
     }
 
     /// An append-only file of Redis before 7 becomes the base of a log.
